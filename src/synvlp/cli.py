@@ -1,0 +1,150 @@
+"""The command line: one verb per kind of job, its options made from the job's own classes."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from synvlp import provenance
+
+# Verb -> module of the job. Modules are imported when their verb is called, and only then.
+VERBS = {
+    "draw-phantoms": "synvlp.corpora.phantom",
+    "read-manifest": "synvlp.corpora.manifest",
+    "read-iu": "synvlp.corpora.iu",
+    "anonymize": "synvlp.reports.anonymize",
+    "measure-anonymization": "synvlp.reports.measure",
+    "split-sections": "synvlp.reports.sections",
+    "write-prompts": "synvlp.reports.prompts",
+    "train-autoencoder": "synvlp.generators.autoencoder",
+    "train-diffusion": "synvlp.generators.diffusion",
+    "finetune-diffusion": "synvlp.generators.finetune",
+    "adopt-pipeline": "synvlp.generators.adopt",
+    "sample-prompts": "synvlp.generators.samples",
+    "synthesize": "synvlp.images.synthesize",
+    "screen": "synvlp.images.screen",
+    "contact-sheet": "synvlp.images.sheet",
+    "train-tokenizer": "synvlp.encoders.tokenizer",
+    "build-pairs": "synvlp.encoders.pairs",
+    "pretrain-convirt": "synvlp.encoders.convirt",
+    "pretrain-gloria": "synvlp.encoders.gloria",
+    "pretrain-mgca": "synvlp.encoders.mgca",
+    "init-encoder": "synvlp.encoders.baseline",
+    "build-dataset": "synvlp.tasks.dataset",
+    "encode": "synvlp.tasks.features",
+    "classify": "synvlp.tasks.classification",
+    "segment": "synvlp.tasks.segmentation",
+    "detect": "synvlp.tasks.detection",
+    "tabulate": "synvlp.tables.tabulate",
+    "summarize": "synvlp.tables.summary",
+    "compare": "synvlp.tables.comparison",
+    "draw-figure": "synvlp.tables.figure",
+    "write-page": "synvlp.tables.page",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `synvlp VERB …`; returns the exit status: 0, 1 for a job that failed, 2 for a wrong command."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help"}:
+        print(overview())
+        return 0 if words else 2
+    verb = words.pop(0)
+    if verb not in VERBS:
+        print(f"synvlp: there is no verb '{verb}'{_nearest(verb)}; `synvlp --help` lists them", file=sys.stderr)
+        return 2
+    module = importlib.import_module(VERBS[verb])
+    options = vars(parser(verb, module).parse_args(words))
+    return _run(verb, module, options)
+
+
+def overview() -> str:
+    """The text of `synvlp --help`."""
+    lines = ["usage: synvlp VERB --option value …", "", provenance.docstring("synvlp"), ""]
+    width = max(map(len, VERBS)) + 2
+    stage = ""
+    for verb, name in VERBS.items():
+        if stage != (stage := name.split(".")[1]):
+            lines.append(f"{stage}:")
+        lines.append(f"  {verb:{width}}{provenance.docstring(name)}")
+    lines += ["", "`synvlp VERB --help` explains a verb's options. The whole study: snakemake --cores all"]
+    return "\n".join(lines)
+
+
+def parser(verb: str, module: ModuleType) -> argparse.ArgumentParser:
+    """The options of a verb, from its module's Inputs, Outputs and Settings."""
+    made = argparse.ArgumentParser(f"synvlp {verb}", description=module.__doc__, allow_abbrev=False)
+    for title, model in (("inputs", module.Inputs), ("outputs", module.Outputs), ("settings", module.Settings)):
+        group = made.add_argument_group(title)
+        for name, field in model.model_fields.items():
+            many = "list" in str(field.annotation)
+            group.add_argument(
+                f"--{name.replace('_', '-')}",
+                dest=f"{title}.{name}",
+                metavar="PATH" if title != "settings" else _unit(field) or "VALUE",
+                nargs="*" if many else None,
+                required=field.is_required(),
+                default=argparse.SUPPRESS,
+                help=_explain(field),
+            )
+    return made
+
+
+def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:
+    from pydantic import ValidationError
+
+    from synvlp import job
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+    )
+    try:
+        parts = {
+            title: model(**{key.partition(".")[2]: value for key, value in options.items() if key.startswith(title)})
+            for title, model in (("settings", module.Settings), ("inputs", module.Inputs), ("outputs", module.Outputs))
+        }
+    except ValidationError as error:
+        for problem in error.errors():
+            option = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
+            print(f"synvlp {verb}: {option}: {problem['input']!r}: {problem['msg']}", file=sys.stderr)
+        return 2
+    for path in parts["outputs"].paths():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        job.execute(verb, module, **parts)
+    except job.JobError as error:
+        job.log.error("%s stopped: %s", verb, error)
+        return 1
+    return 0
+
+
+def _explain(field: object) -> str:
+    words = [field.description or ""]
+    annotation = str(field.annotation)
+    if "Literal" in annotation:
+        words.append("one of " + annotation.partition("[")[2].rstrip("]").replace("'", ""))
+    for limit in field.metadata:
+        words.extend(
+            f"{sign} {getattr(limit, name)}"
+            for name, sign in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
+            if getattr(limit, name, None) is not None
+        )
+    if _unit(field):
+        words.append(f"in {_unit(field)}")
+    if not field.is_required() and field.default is not None:
+        words.append(f"default {field.default}")
+    return "; ".join(word for word in words if word).replace("%", "%%")
+
+
+def _unit(field: object) -> str:
+    return (field.json_schema_extra or {}).get("unit", "")
+
+
+def _nearest(verb: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(verb, VERBS, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

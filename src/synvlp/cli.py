@@ -7,8 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from synvlp import provenance
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 # Verb -> module of the job. Modules are imported when their verb is called, and only then.
 VERBS = {
@@ -33,7 +37,9 @@ VERBS = {
     "pretrain-gloria": "synvlp.encoders.gloria",
     "pretrain-mgca": "synvlp.encoders.mgca",
     "init-encoder": "synvlp.encoders.baseline",
-    "build-dataset": "synvlp.tasks.dataset",
+    "build-classification-set": "synvlp.tasks.classification_set",
+    "build-segmentation-set": "synvlp.tasks.segmentation_set",
+    "build-detection-set": "synvlp.tasks.detection_set",
     "encode": "synvlp.tasks.features",
     "classify": "synvlp.tasks.classification",
     "segment": "synvlp.tasks.segmentation",
@@ -53,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(overview())
         return 0 if words else 2
     verb = words.pop(0)
+    if verb in TOOLS:
+        return TOOLS[verb][0](words)
     if verb not in VERBS:
         print(f"synvlp: there is no verb '{verb}'{_nearest(verb)}; `synvlp --help` lists them", file=sys.stderr)
         return 2
@@ -70,6 +78,8 @@ def overview() -> str:
         if stage != (stage := name.split(".")[1]):
             lines.append(f"{stage}:")
         lines.append(f"  {verb:{width}}{provenance.docstring(name)}")
+    lines.append("about the study:")
+    lines.extend(f"  {name:{width}}{meaning}" for name, (_, meaning) in TOOLS.items())
     lines += ["", "`synvlp VERB --help` explains a verb's options. The whole study: snakemake --cores all"]
     return "\n".join(lines)
 
@@ -77,20 +87,67 @@ def overview() -> str:
 def parser(verb: str, module: ModuleType) -> argparse.ArgumentParser:
     """The options of a verb, from its module's Inputs, Outputs and Settings."""
     made = argparse.ArgumentParser(f"synvlp {verb}", description=module.__doc__, allow_abbrev=False)
-    for title, model in (("inputs", module.Inputs), ("outputs", module.Outputs), ("settings", module.Settings)):
+    for title, model in (
+        ("inputs", module.Inputs),
+        ("outputs", module.Outputs),
+        ("settings", module.Settings),
+    ):
         group = made.add_argument_group(title)
         for name, field in model.model_fields.items():
-            many = "list" in str(field.annotation)
+            many = any(get_origin(item) is list for item in _flat(field.annotation))
             group.add_argument(
                 f"--{name.replace('_', '-')}",
                 dest=f"{title}.{name}",
                 metavar="PATH" if title != "settings" else _unit(field) or "VALUE",
-                nargs="*" if many else None,
+                nargs="*" if many else "?" if title == "inputs" and not field.is_required() else None,
                 required=field.is_required(),
                 default=argparse.SUPPRESS,
                 help=_explain(field),
             )
     return made
+
+
+def check(words: Sequence[str]) -> int:
+    """`synvlp check [OVERLAY …]`: check config.yaml with overlays on it, as the workflow does at its start."""
+    import yaml
+
+    from synvlp import study
+
+    made = argparse.ArgumentParser("synvlp check", description=check.__doc__)
+    made.add_argument("overlays", nargs="*", metavar="OVERLAY", help="files such as studies/open.yaml")
+    config: dict = {}
+    try:
+        for name in ["config.yaml", *made.parse_args(words).overlays]:
+            config = study.overlaid(config, yaml.safe_load(Path(name).read_text(encoding="utf-8")) or {})
+        print(study.Study(config).describe())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, study.StudyError) as error:
+        print(f"synvlp check: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def settings(words: Sequence[str]) -> int:
+    """`synvlp settings`: print the reference of all settings (Markdown)."""
+    from synvlp import reference
+
+    print(reference.markdown(), end="")
+    return 0
+
+
+def schema(words: Sequence[str]) -> int:
+    """`synvlp schema`: print the JSON schema of the config, for editors."""
+    from synvlp import reference
+
+    print(reference.json_schema(), end="")
+    return 0
+
+
+# Verbs that are no jobs.
+TOOLS = {
+    "check": (check, "Check config.yaml and overlays on it, and say what the study holds."),
+    "settings": (settings, "Print the reference of all settings."),
+    "schema": (schema, "Print the JSON schema of the config."),
+}
 
 
 def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:
@@ -104,7 +161,11 @@ def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:
     try:
         parts = {
             title: model(**{key.partition(".")[2]: value for key, value in options.items() if key.startswith(title)})
-            for title, model in (("settings", module.Settings), ("inputs", module.Inputs), ("outputs", module.Outputs))
+            for title, model in (
+                ("settings", module.Settings),
+                ("inputs", module.Inputs),
+                ("outputs", module.Outputs),
+            )
         }
     except ValidationError as error:
         for problem in error.errors():
@@ -121,30 +182,46 @@ def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:
     return 0
 
 
-def _explain(field: object) -> str:
-    words = [field.description or ""]
-    annotation = str(field.annotation)
-    if "Literal" in annotation:
-        words.append("one of " + annotation.partition("[")[2].rstrip("]").replace("'", ""))
+def limits(field: "FieldInfo") -> str:
+    """What a setting may be: the names it can have, or the range of its value; "" where anything goes."""
+    words = []
+    choices = [item for item in _flat(field.annotation) if get_origin(item) is Literal]
+    words += [" or ".join(str(choice) for choice in get_args(choices[0]))] if choices else []
     for limit in field.metadata:
         words.extend(
             f"{sign} {getattr(limit, name)}"
-            for name, sign in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
+            for name, sign in (
+                ("ge", "at least"),
+                ("gt", "more than"),
+                ("le", "at most"),
+                ("lt", "less than"),
+            )
             if getattr(limit, name, None) is not None
         )
+    return ", ".join(words)
+
+
+def _flat(annotation: object) -> list[object]:
+    """An annotation and everything inside it, such as list[Literal["a", "b"]] | None."""
+    return [annotation, *(inner for item in get_args(annotation) for inner in _flat(item))]
+
+
+def _explain(field: "FieldInfo") -> str:
+    words = [field.description or "", limits(field)]
     if _unit(field):
         words.append(f"in {_unit(field)}")
-    if not field.is_required() and field.default is not None:
-        words.append(f"default {field.default}")
+    if not field.is_required():
+        default = field.get_default(call_default_factory=True)
+        words.append("may be left out" if default is None else f"default {default}")
     return "; ".join(word for word in words if word).replace("%", "%%")
 
 
-def _unit(field: object) -> str:
+def _unit(field: "FieldInfo") -> str:
     return (field.json_schema_extra or {}).get("unit", "")
 
 
 def _nearest(verb: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(verb, VERBS, n=1)
+    near = difflib.get_close_matches(verb, [*VERBS, *TOOLS], n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -54,7 +54,10 @@ class Compute(Settings):
         "auto", description="auto: bfloat16 autocast on a GPU, float32 on the CPU"
     )
     cpu_threads: int = Field(
-        1, ge=1, description="CPU threads of one job; results are equal only for equal numbers", json_schema_extra={"unit": "threads"}
+        1,
+        ge=1,
+        description="CPU threads of one job; results are equal only for equal numbers",
+        json_schema_extra={"unit": "threads"},
     )
 
 

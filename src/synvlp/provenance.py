@@ -79,7 +79,9 @@ def _imports(module: str) -> tuple[str, ...]:
 def _code(module: str) -> str:
     tree = ast.parse(_path(module).read_bytes())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(node):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
+            node
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     data = sorted(path for path in _path(module).parent.glob("*") if path.suffix in {".txt", ".json", ".html", ".css"})
     contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in data]

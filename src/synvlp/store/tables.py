@@ -85,9 +85,7 @@ ANNOTATIONS = Table(
 REJECTED = Table("rejected", {"item": TEXT, "file": TEXT, "reason": TEXT}, key=("item", "reason"))
 
 # Anonymized reports: no identifier of the original is left in `text`.
-ANONYMIZED = Table(
-    "anonymized", {"study_id": TEXT, "patient_id": TEXT, "text": TEXT}, key=("study_id",)
-)
+ANONYMIZED = Table("anonymized", {"study_id": TEXT, "patient_id": TEXT, "text": TEXT}, key=("study_id",))
 
 # Where identifiers were found in the raw text: positions only, never the text itself.
 FOUND = Table(
@@ -158,6 +156,18 @@ PAIRS = Table(
 
 # Loss curves of generators and encoders.
 CURVE = Table("curve", {"step": WHOLE, "phase": TEXT, "name": TEXT, "value": NUMBER}, key=("step", "phase", "name"))
+
+# The samples of a task's data set; row i belongs to row i of the pixels (and masks) beside it.
+SAMPLES = Table(
+    "samples",
+    {
+        "study_id": TEXT,
+        "patient_id": TEXT,
+        "split": TEXT,  # train, val or test
+        "labels": TEXTS,  # what the sample holds, of the data set's labels; the others are absent
+    },
+    key=("study_id",),
+)
 
 # Per-sample predictions; what a comparison needs to be paired and recomputed.
 CLASSIFICATION = Table(

@@ -1,0 +1,69 @@
+"""The study: reads and checks the config, includes the stages, names the targets."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from synvlp.study import Study, StudyError
+
+min_version("9.25")
+
+# Jobs call `synvlp`, which is installed beside the Python that runs Snakemake.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+configfile: "config.yaml"
+
+
+try:
+    study = Study(config)
+except StudyError as error:
+    raise WorkflowError(str(error)) from None
+
+
+pathvars:
+    results=f"results/{study.name}",
+    logs=f"results/{study.name}/logs",
+    benchmarks=f"results/{study.name}/benchmarks",
+
+
+container: "docker://python:3.11-slim"
+
+
+wildcard_constraints:
+    corpus=study.names("corpora"),
+    generator=study.names("generators"),
+    pair_set=study.names("pair_sets"),
+    source="none|" + study.names("sources"),
+    dataset=study.names("datasets"),
+    shard=r"\d+",
+    seed=r"\d+",
+
+
+include: "rules/corpora.smk"
+include: "rules/reports.smk"
+include: "rules/generators.smk"
+include: "rules/images.smk"
+include: "rules/encoders.smk"
+include: "rules/tasks.smk"
+include: "rules/tables.smk"
+
+
+localrules:
+    all,
+    corpora,
+    reports,
+    generators,
+    images,
+    encoders,
+    tasks,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,

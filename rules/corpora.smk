@@ -1,0 +1,91 @@
+"""Corpora: each corpus in its published layout becomes one table of studies, with images and annotations."""
+
+
+rule corpora:
+    input:
+        expand("<results>/corpora/{corpus}/studies.parquet", corpus=study.corpora()),
+
+
+rule draw_phantoms:
+    output:
+        studies="<results>/corpora/{corpus}/studies.parquet",
+        reports="<results>/corpora/{corpus}/reports.parquet",
+        images="<results>/corpora/{corpus}/images.parquet",
+        annotations="<results>/corpora/{corpus}/annotations.parquet",
+        rejected="<results>/corpora/{corpus}/rejected.csv",
+        identifiers="<results>/corpora/{corpus}/identifiers.parquet",
+        preview="<results>/corpora/{corpus}/preview.png",
+    log:
+        "<logs>/draw_phantoms/{corpus}.log",
+    benchmark:
+        "<benchmarks>/draw_phantoms/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.names("corpora", kind="phantom"),
+    params:
+        settings=study.settings("draw_phantoms"),
+        code=study.code("draw_phantoms"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "synvlp draw-phantoms --studies {output.studies} --reports {output.reports} --images {output.images}"
+        " --annotations {output.annotations} --rejected {output.rejected} --identifiers {output.identifiers}"
+        " --preview {output.preview} {params.settings} > {log} 2>&1"
+
+
+rule read_manifest:
+    input:
+        manifest=lambda w: study.parts.corpora[w.corpus].path,
+    output:
+        studies="<results>/corpora/{corpus}/studies.parquet",
+        reports="<results>/corpora/{corpus}/reports.parquet",
+        images="<results>/corpora/{corpus}/images.parquet",
+        annotations="<results>/corpora/{corpus}/annotations.parquet",
+        rejected="<results>/corpora/{corpus}/rejected.csv",
+    log:
+        "<logs>/read_manifest/{corpus}.log",
+    benchmark:
+        "<benchmarks>/read_manifest/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.names("corpora", kind="manifest"),
+    params:
+        settings=study.settings("read_manifest"),
+        code=study.code("read_manifest"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    shell:
+        "synvlp read-manifest --manifest {input.manifest} --studies {output.studies} --reports {output.reports}"
+        " --images {output.images} --annotations {output.annotations} --rejected {output.rejected}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule read_iu:
+    input:
+        archive=lambda w: study.parts.corpora[w.corpus].path,
+        index=lambda w: study.parts.corpora[w.corpus].index or [],
+    output:
+        studies="<results>/corpora/{corpus}/studies.parquet",
+        reports="<results>/corpora/{corpus}/reports.parquet",
+        images="<results>/corpora/{corpus}/images.parquet",
+        annotations="<results>/corpora/{corpus}/annotations.parquet",
+        rejected="<results>/corpora/{corpus}/rejected.csv",
+    log:
+        "<logs>/read_iu/{corpus}.log",
+    benchmark:
+        "<benchmarks>/read_iu/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.names("corpora", kind="iu"),
+    params:
+        settings=study.settings("read_iu"),
+        code=study.code("read_iu"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "synvlp read-iu --archive {input.archive} --index {input.index}"
+        " --studies {output.studies} --reports {output.reports} --images {output.images}"
+        " --annotations {output.annotations} --rejected {output.rejected} {params.settings} > {log} 2>&1"

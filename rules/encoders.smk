@@ -1,0 +1,141 @@
+"""Encoders: pairs of images and texts pre-train image and text encoders; baselines stand beside them."""
+
+ENCODER = {
+    "image_encoder": "image_encoder.safetensors",
+    "image_config": "image_encoder.json",
+    "text_config": "text_encoder/config.json",
+    "text_weights": "text_encoder/model.safetensors",
+    "text_tokenizer": "text_encoder/tokenizer.json",
+    "text_tokenizer_config": "text_encoder/tokenizer_config.json",
+    "heads": "heads.safetensors",
+    "heads_config": "heads.json",
+    "curve": "curve.csv",
+    "curve_picture": "curve.png",
+    "summary": "summary.json",
+}
+
+
+def pair_images(w):
+    """The images of a pair set: a generator's, or the corpus's own."""
+    pair_set = study.parts.pair_sets[w.pair_set]
+    if pair_set.generator:
+        return f"<results>/images/{pair_set.generator}/{pair_set.corpus}/images.parquet"
+    return f"<results>/corpora/{pair_set.corpus}/images.parquet"
+
+
+def text_corpora():
+    """The corpora whose texts the encoders read."""
+    return sorted({part.corpus for part in study.parts.pair_sets.values()})
+
+
+rule encoders:
+    input:
+        [
+            expand("<results>/encoders/{method}/{source}/seed-{seed}/image_encoder.safetensors", **encoder)
+            for encoder in study.encoders()
+        ],
+
+
+rule train_tokenizer:
+    input:
+        prompts=expand("<results>/reports/{corpus}/prompts.parquet", corpus=text_corpora()),
+    output:
+        tokenizer="<results>/encoders/tokenizer/tokenizer.json",
+        config="<results>/encoders/tokenizer/tokenizer_config.json",
+    log:
+        "<logs>/train_tokenizer.log",
+    benchmark:
+        "<benchmarks>/train_tokenizer.tsv"
+    params:
+        settings=study.settings("train_tokenizer"),
+        code=study.code("train_tokenizer"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "synvlp train-tokenizer --prompts {input.prompts} --tokenizer {output.tokenizer} --config {output.config}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule build_pairs:
+    input:
+        prompts=lambda w: f"<results>/reports/{study.parts.pair_sets[w.pair_set].corpus}/prompts.parquet",
+        images=pair_images,
+    output:
+        pairs="<results>/encoders/pairs/{pair_set}/pairs.parquet",
+        pixels="<results>/encoders/pairs/{pair_set}/pixels.npy",
+        rejected="<results>/encoders/pairs/{pair_set}/rejected.csv",
+    log:
+        "<logs>/build_pairs/{pair_set}.log",
+    benchmark:
+        "<benchmarks>/build_pairs/{pair_set}.tsv"
+    params:
+        settings=study.settings("build_pairs"),
+        code=study.code("build_pairs"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "synvlp build-pairs --prompts {input.prompts} --images {input.images} --pairs {output.pairs}"
+        " --pixels {output.pixels} --rejected {output.rejected} {params.settings} > {log} 2>&1"
+
+
+rule pretrain:
+    input:
+        pairs=lambda w: expand("<results>/encoders/pairs/{set}/pairs.parquet", set=study.parts.sources[w.source]),
+        pixels=lambda w: expand("<results>/encoders/pairs/{set}/pixels.npy", set=study.parts.sources[w.source]),
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+        tokenizer_config=rules.train_tokenizer.output.config,
+        start=study.start_weights(),
+    output:
+        **{name: f"<results>/encoders/{{method}}/{{source}}/seed-{{seed}}/{path}" for name, path in ENCODER.items()},
+    log:
+        "<logs>/pretrain/{method}/{source}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/pretrain/{method}/{source}/seed-{seed}.tsv"
+    wildcard_constraints:
+        method="convirt|gloria|mgca",
+    params:
+        settings=study.settings("pretrain"),
+        code=study.code("pretrain"),
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=2880,
+        gpu=1,
+    shell:
+        "synvlp pretrain-{wildcards.method} --pairs {input.pairs} --pixels {input.pixels}"
+        " --tokenizer {input.tokenizer} --tokenizer-config {input.tokenizer_config}"
+        " --image-encoder {output.image_encoder} --image-config {output.image_config}"
+        " --text-config {output.text_config} --text-weights {output.text_weights}"
+        " --text-tokenizer {output.text_tokenizer} --text-tokenizer-config {output.text_tokenizer_config}"
+        " --heads {output.heads} --heads-config {output.heads_config} --curve {output.curve}"
+        " --curve-picture {output.curve_picture} --summary {output.summary}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule init_encoder:
+    input:
+        weights=lambda w: study.parts.encoders.imagenet_weights if w.method == "imagenet" else [],
+    output:
+        image_encoder="<results>/encoders/{method}/none/seed-{seed}/image_encoder.safetensors",
+        image_config="<results>/encoders/{method}/none/seed-{seed}/image_encoder.json",
+    log:
+        "<logs>/init_encoder/{method}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/init_encoder/{method}/seed-{seed}.tsv"
+    wildcard_constraints:
+        method="random|imagenet",
+    params:
+        settings=study.settings("init_encoder"),
+        code=study.code("init_encoder"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "synvlp init-encoder --weights {input.weights}"
+        " --image-encoder {output.image_encoder} --image-config {output.image_config}"
+        " {params.settings} > {log} 2>&1"

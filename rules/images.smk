@@ -1,0 +1,87 @@
+"""Images: prompts become screened synthetic images, in shards that are drawn side by side."""
+
+PIPELINE = pipeline_files("<results>/generators/{generator}/pipeline")
+
+
+rule images:
+    input:
+        [
+            expand(f"<results>/images/{{generator}}/{{corpus}}/{name}", **wanted)
+            for wanted in study.image_sets()
+            for name in ("images.parquet", "sheet.png")
+        ],
+
+
+rule synthesize:
+    input:
+        prompts="<results>/reports/{corpus}/prompts.parquet",
+        pipeline=PIPELINE,
+    output:
+        shard="<results>/images/{generator}/{corpus}/shards/{shard}.parquet",
+    log:
+        "<logs>/synthesize/{generator}/{corpus}/{shard}.log",
+    benchmark:
+        "<benchmarks>/synthesize/{generator}/{corpus}/{shard}.tsv"
+    params:
+        settings=study.settings("synthesize"),
+        code=study.code("synthesize"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=480,
+        gpu=1,
+    shell:
+        "synvlp synthesize --prompts {input.prompts} --pipeline {input.pipeline} --shard-file {output.shard}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule screen:
+    input:
+        shards=expand(
+            "<results>/images/{{generator}}/{{corpus}}/shards/{shard}.parquet", shard=range(study.parts.images.shards)
+        ),
+        prompts="<results>/reports/{corpus}/prompts.parquet",
+        pipeline=PIPELINE,
+    output:
+        images="<results>/images/{generator}/{corpus}/images.parquet",
+        rejected="<results>/images/{generator}/{corpus}/rejected.csv",
+        summary="<results>/images/{generator}/{corpus}/summary.json",
+    log:
+        "<logs>/screen/{generator}/{corpus}.log",
+    benchmark:
+        "<benchmarks>/screen/{generator}/{corpus}.tsv"
+    params:
+        settings=study.settings("screen"),
+        code=study.code("screen"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    shell:
+        "synvlp screen --shards {input.shards} --prompts {input.prompts} --pipeline {input.pipeline}"
+        " --images {output.images} --rejected {output.rejected} --summary {output.summary}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule contact_sheet:
+    input:
+        images="<results>/images/{generator}/{corpus}/images.parquet",
+        real="<results>/corpora/{corpus}/images.parquet",
+        prompts="<results>/reports/{corpus}/prompts.parquet",
+    output:
+        sheet="<results>/images/{generator}/{corpus}/sheet.png",
+    log:
+        "<logs>/contact_sheet/{generator}/{corpus}.log",
+    benchmark:
+        "<benchmarks>/contact_sheet/{generator}/{corpus}.tsv"
+    params:
+        settings=study.settings("contact_sheet"),
+        code=study.code("contact_sheet"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "synvlp contact-sheet --images {input.images} --real {input.real} --prompts {input.prompts}"
+        " --sheet {output.sheet} {params.settings} > {log} 2>&1"

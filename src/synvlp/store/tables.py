@@ -221,6 +221,39 @@ DETECTION = Table(
 )
 
 
+# The comparison: rows with an empty reference are an encoder's own value, the others are differences
+# value(method, source) − value(reference_method, reference_source). Intervals come from resampled patients.
+COMPARISON = Table(
+    "comparison",
+    {
+        "task": TEXT,
+        "dataset": TEXT,
+        "metric": TEXT,  # from 0 to 1, more is better
+        "fraction": NUMBER,  # share of the training labels
+        "method": TEXT,
+        "source": TEXT,
+        "reference_method": TEXT,  # "" in rows of own values
+        "reference_source": TEXT,  # "" in rows of own values
+        "value": NUMBER,  # mean over runs, on the test split as it is
+        "low": NUMBER,  # 95 % interval
+        "high": NUMBER,
+        "low90": NUMBER,  # 90 % interval, which the equivalence test reads
+        "high90": NUMBER,
+        "share": NUMBER,  # two-sided bootstrap p-value of a difference; NaN in rows of own values
+        "adjusted": NUMBER,  # the same after Holm, over all differences of the same metric and kind
+        "verdict": TEXT,  # equivalent, superior, inferior, not inferior, undecided; "" in rows of own values
+        "margin": NUMBER,  # what the verdict counts as equivalent; NaN in rows of own values
+        "spread": NUMBER,  # standard deviation over runs; NaN for one run and for differences
+        "runs": WHOLE,  # encoder seeds × probe seeds
+        "reference_runs": WHOLE,  # 0 in rows of own values
+        "studies": WHOLE,
+        "patients": WHOLE,
+        "resamples": WHOLE,  # those in which the metric is defined
+    },
+    key=("task", "dataset", "metric", "fraction", "method", "source", "reference_method", "reference_source"),
+)
+
+
 class TableError(ValueError):
     """A table that does not have the columns it should have."""
 

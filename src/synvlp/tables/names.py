@@ -1,0 +1,62 @@
+"""What tables and figures call things, and the order in which they come."""
+
+from collections.abc import Iterable, Sequence
+
+METHODS = ("random", "imagenet", "convirt", "gloria", "mgca")
+SOURCES = ("none", "real", "synthetic", "mixed")
+MAIN = {
+    "classification": ("auroc", "accuracy"),
+    "segmentation": ("dice", "dice_positive", "iou"),
+    "detection": ("map", "ap50", "map_40_75"),
+}
+TITLES = {
+    "random": "random weights",
+    "imagenet": "ImageNet",
+    "convirt": "ConVIRT",
+    "gloria": "GLoRIA",
+    "mgca": "MGCA",
+    "none": "–",
+    "auroc": "AUROC",
+    "accuracy": "accuracy",
+    "dice": "Dice",
+    "dice_positive": "Dice, positives",
+    "iou": "IoU",
+    "map": "mAP",
+    "ap50": "AP50",
+    "map_40_75": "mAP 0.40–0.75",
+}
+MEANINGS = {
+    "auroc": "AUROC is the area under the ROC curve, the mean over labels",
+    "accuracy": "accuracy is the share of images whose class is right",
+    "dice": "Dice is the mean over images, 1 where mask and prediction are both empty",
+    "dice_positive": "Dice, positives is the mean over images with the finding",
+    "iou": "IoU is the mean over images, 1 where mask and prediction are both empty",
+    "map": "mAP is COCO's average precision over IoU 0.50 to 0.95",
+    "ap50": "AP50 is average precision at IoU 0.50",
+    "map_40_75": "mAP 0.40–0.75 is average precision over IoU 0.40 to 0.75",
+}
+
+
+def title(name: str) -> str:
+    """How a method, source or metric is written for people."""
+    return TITLES.get(name, name)
+
+
+def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
+    """The distinct names: those in `first` in its order, then all others by name."""
+    return sorted(set(names), key=lambda name: place(name, first))
+
+
+def place(name: str, first: Sequence[str]) -> tuple[int, str]:
+    """Sorting key for `ordered`."""
+    return (first.index(name) if name in first else len(first), name)
+
+
+def percent(fraction: float) -> str:
+    """A share of labels for people: 0.1 is 10 %."""
+    return f"{100 * fraction:.4g} %"
+
+
+def arm(method: str, source: str) -> str:
+    """An encoder for people: ConVIRT, synthetic; random weights."""
+    return title(method) if source == "none" else f"{title(method)}, {source}"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
 
 from synvlp import provenance
-from synvlp.store import files
+from synvlp.store import files, tables
 
 log = logging.getLogger("synvlp")
 
@@ -105,6 +105,8 @@ def execute(verb: str, module: Any, settings: Settings, inputs: Files, outputs: 
             raise JobError(f"input {path} does not exist")
     try:
         module.run(settings, inputs, outputs)
+    except tables.TableError as error:
+        raise JobError(str(error)) from error
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise

@@ -83,9 +83,22 @@ def _code(module: str) -> str:
             node
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    data = sorted(path for path in _path(module).parent.glob("*") if path.suffix in {".txt", ".json", ".html", ".css"})
-    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in data]
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in _data(module, tree)]
     return digest([ast.dump(tree), *contents])
+
+
+def _data(module: str, tree: ast.Module) -> list[Path]:
+    """The package data that a module reads: word lists, templates. It names each file, or its folder."""
+    named = "\n".join(
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    folder = _path(module).parent
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in {".txt", ".json", ".html", ".css", ".csv"}
+        and (path.name in named or (path.parent != folder and path.parent.name in named))
+    ]
 
 
 def _has_docstring(node: ast.AST) -> bool:

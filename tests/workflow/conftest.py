@@ -1,0 +1,91 @@
+"""A checkout of its own for each test of the workflow: the real rules on a very small study."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = Path(__file__).parent / "tiny.yaml"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A folder with the workflow in it, as after `git clone`."""
+
+    folder: Path
+
+    def snakemake(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run Snakemake here on the tiny study; never raises."""
+        return subprocess.run(
+            self.command(*words), cwd=self.folder, env=self.environment(**environment), capture_output=True, text=True
+        )
+
+    def start(self, *words: str, **environment: str) -> subprocess.Popen:
+        """Start Snakemake here in a process group of its own, so that it can be killed with all its jobs."""
+        return subprocess.Popen(
+            self.command(*words),
+            cwd=self.folder,
+            env=self.environment(**environment),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2", *words]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "HF_HUB_OFFLINE": "1", **more}
+
+    def artifacts(self) -> dict[str, bytes]:
+        """Every result but logs and benchmarks, by its path."""
+        results = self.folder / "results"
+        return {
+            str(path.relative_to(results)): path.read_bytes()
+            for path in sorted(results.rglob("*"))
+            if path.is_file() and not {"logs", "benchmarks"} & set(path.relative_to(results).parts)
+        }
+
+
+def make_checkout(folder: Path) -> Checkout:
+    """Copy what the workflow needs into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("rules", "profiles", "studies"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(TINY, folder)
+    return Checkout(folder)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL to a whole process group, as a pulled plug would end it."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return make_checkout(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which the tiny study ran to its end; tests that change it take a copy."""
+    made = make_checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    result = made.snakemake()
+    assert result.returncode == 0, result.stderr[-5000:]
+    return made
+
+
+@pytest.fixture
+def copied(finished: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the finished checkout, with its provenance."""
+    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
+    return Checkout(tmp_path / "copy")

@@ -1,0 +1,88 @@
+"""A wrong config stops everything before any job, and says what is wrong and what is allowed."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synvlp.study import Study, StudyError, overlaid
+
+ROOT = Path(__file__).parents[2]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(**at: object) -> dict:
+    """The default config with values set at dotted paths (`__` stands for the dot)."""
+    config = copy.deepcopy(CONFIG)
+    for path, value in at.items():
+        *parents, last = path.split("__")
+        part = config
+        for key in parents:
+            part = part.setdefault(key, {})
+        part[last] = value
+    return config
+
+
+def problem(**at: object) -> str:
+    with pytest.raises(StudyError) as error:
+        Study(changed(**at))
+    return str(error.value)
+
+
+def test_the_studies_are_valid():
+    Study(CONFIG)
+    for path in sorted((ROOT / "studies").glob("*.yaml")):
+        Study(overlaid(CONFIG, yaml.safe_load(path.read_text())))
+
+
+def test_a_typo_names_itself_its_value_and_the_nearest_key():
+    text = problem(images__synthesize__guidence=3.0)
+    assert "images.synthesize.guidence" in text and "3.0" in text and "'guidance'" in text
+
+
+def test_a_typo_in_shared_settings_of_pretraining():
+    text = problem(encoders__pretrain__stepz=3)
+    assert "stepz" in text and "'steps'" in text
+
+
+def test_a_wrong_value_says_what_is_allowed():
+    text = problem(images__shards=0)
+    assert "images.shards: 0" in text and "greater than or equal to 1" in text
+
+
+def test_a_wrong_kind_lists_the_kinds():
+    text = problem(corpora__phantom__kind="fantom")
+    assert "corpora.phantom" in text and "'phantom'" in text and "'manifest'" in text
+
+
+def test_a_name_that_does_not_exist():
+    text = problem(sources__mixed={"real": 1, "sinthetic": 1})
+    assert "sources.mixed" in text and "did you mean 'synthetic'?" in text
+
+
+def test_every_problem_is_listed_at_once():
+    text = problem(images__shards=0, encoders__seeds="x")
+    assert "images.shards" in text and "encoders.seeds" in text
+
+
+def test_null_removes_an_entry():
+    study = Study(overlaid(CONFIG, {"sources": {"mixed": None}}))
+    assert "mixed" not in study.parts.sources
+
+
+def test_the_order_of_keys_does_not_matter():
+    class W(dict):
+        pass
+
+    turned = overlaid(CONFIG, {})
+    turned["images"] = dict(reversed(list(CONFIG["images"].items())))
+    turned["images"]["synthesize"] = dict(reversed(list(CONFIG["images"].get("synthesize", {}).items())))
+    wildcards = W(shard="1")
+    assert Study(CONFIG).settings("synthesize")(wildcards) == Study(turned).settings("synthesize")(wildcards)
+
+
+def test_environment_variables(monkeypatch):
+    monkeypatch.setenv("SYNVLP_OPEN_CXR", "here/open")
+    study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/open.yaml").read_text())))
+    assert study.parts.corpora["open"].path == "here/open/manifest.csv"

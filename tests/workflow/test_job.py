@@ -1,0 +1,113 @@
+"""The frame of a job: flags, messages, progress and saved state."""
+
+import errno
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
+
+import pytest
+
+from synvlp import cli, job
+
+
+class Settings(job.Settings):
+    rate: float = job.setting(1e-4, "learning rate", gt=0)
+    names: list[str] = job.setting(["a b", "c"], "names")
+    kind: Literal["x", "y"] = job.setting("x", "kind")
+    flag: bool = job.setting(True, "flag")
+    limit: int | None = job.setting(None, "limit", unit="px")
+
+
+class Inputs(job.Files):
+    source: Path = job.file("what is read")
+    more: Path | None = job.optional_file("what may be read")
+
+
+class Outputs(job.Files):
+    target: Path = job.file("what is written")
+
+
+def module(run) -> SimpleNamespace:
+    return SimpleNamespace(__doc__="A job.", Settings=Settings, Inputs=Inputs, Outputs=Outputs, run=run)
+
+
+def call(run, folder: Path, *words: str) -> int:
+    (folder / "in").write_text("x")
+    job_module = module(run)
+    words = ("--source", str(folder / "in"), "--target", str(folder / "sub/out"), *words)
+    return cli._run("try", job_module, vars(cli.parser("try", job_module).parse_args(words)))
+
+
+def test_flags_are_canonical_and_come_back_as_the_same_settings(tmp_path):
+    settings = Settings(rate=0.001, flag=False, limit=3)
+    assert settings.flags() == "--rate 0.001 --names 'a b' c --kind x --flag false --limit 3"
+    seen = []
+
+    def run(settings, inputs, outputs):
+        seen.append((settings, inputs))
+        outputs.target.write_text("y")
+
+    import shlex
+
+    assert call(run, tmp_path, "--more", *shlex.split(settings.flags())) == 0
+    assert seen[0][0] == settings
+    assert seen[0][1].more is None
+
+
+def test_a_wrong_option_is_named_with_its_value(tmp_path, capsys):
+    assert call(None, tmp_path, "--rate", "-1", "--kind", "z") == 2
+    text = capsys.readouterr().err
+    assert "--rate" in text and "'-1'" in text and "greater than 0" in text
+    assert "--kind" in text and "'x' or 'y'" in text
+
+
+def test_a_missing_input_and_a_full_disk_are_said_plainly(tmp_path, caplog):
+    def full(settings, inputs, outputs):
+        raise OSError(errno.ENOSPC, "No space left on device", str(outputs.target))
+
+    with caplog.at_level(logging.INFO, "synvlp"):
+        assert call(full, tmp_path) == 1
+    assert "sub/out: No space left on device" in caplog.text
+    with pytest.raises(job.JobError, match="gone does not exist"):
+        job.execute("try", module(full), Settings(), Inputs(source=Path("gone")), Outputs(target=tmp_path / "o"))
+
+
+def test_too_many_rejected_stops_with_the_place_to_look():
+    job.check_rejected(1, 100, 0.01, Path("rejected.csv"))
+    with pytest.raises(job.JobError, match=r"2 of 100 .* rejected\.csv"):
+        job.check_rejected(2, 100, 0.01, Path("rejected.csv"))
+
+
+def test_progress_is_plain_lines_without_a_terminal(caplog):
+    with caplog.at_level(logging.INFO, "synvlp"):
+        assert list(job.progress([1, 2, 3], "reports")) == [1, 2, 3]
+    assert "3 reports in" in caplog.text
+
+
+def test_scratch_is_keyed_by_settings_and_inputs(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNVLP_SCRATCH", str(tmp_path / "scratch"))
+    source = tmp_path / "in"
+    source.write_text("x")
+
+    def folder(text: str = "x", **settings) -> Path:
+        source.write_text(text)
+        return job.Scratch("synvlp.job", Settings(**settings), Inputs(source=source)).folder
+
+    assert folder() == folder()
+    assert len({folder(), folder(rate=1.0), folder("y")}) == 3
+
+
+def test_scratch_keeps_state_over_a_kill(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setenv("SYNVLP_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("SYNVLP_CHECKPOINT_SECONDS", "0")
+    source = tmp_path / "in"
+    source.write_text("x")
+    make = lambda: job.Scratch("synvlp.job", Settings(), Inputs(source=source))
+    assert make().load() is None and make().due()
+    make().save({"step": 3, "weights": {"a": torch.ones(2)}})
+    assert make().load()["weights"]["a"].tolist() == [1, 1]
+    make().remove()
+    assert make().load() is None

@@ -1,0 +1,73 @@
+"""Fingerprints see what runs, and only that."""
+
+import pytest
+
+from synvlp import provenance
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package in which `a` imports `b` inside a function, and `c` stands alone."""
+    folder = tmp_path / "pack"
+    (folder / "stage").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "",
+        "stage/__init__.py": "",
+        "stage/a.py": '"""A."""\nx = 1\n\ndef f():\n    """Doc."""\n    from pack.stage import b\n    return b.y\n',
+        "stage/b.py": "y = 2  # two\n",
+        "stage/c.py": "import pack.stage.b\nz = 3\n",
+    }.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(provenance, "PACKAGE", folder)
+    forget()
+    yield folder
+    forget()
+
+
+def forget():
+    for function in (provenance.closure, provenance._path, provenance._tree, provenance._imports, provenance._code):
+        function.cache_clear()
+
+
+def edit(package, name: str, old: str, new: str) -> None:
+    path = package / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    forget()
+
+
+def test_the_closure_holds_imports_inside_functions(package):
+    assert provenance.closure("pack.stage.a") == {"pack.stage.a", "pack.stage.b", "pack.stage"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"""A."""', '"""Another."""'), ('"""Doc."""', '"""New."""'), ("x = 1", "x  =  1  # one")]
+)
+def test_comments_docstrings_and_formatting_are_not_seen(package, old, new):
+    before = provenance.fingerprint("pack.stage.a")
+    edit(package, "stage/a.py", old, new)
+    assert provenance.fingerprint("pack.stage.a") == before
+
+
+def test_a_change_is_seen_by_all_that_import_it(package):
+    before = {name: provenance.fingerprint(f"pack.stage.{name}") for name in "abc"}
+    edit(package, "stage/b.py", "y = 2", "y = 3")
+    after = {name: provenance.fingerprint(f"pack.stage.{name}") for name in "abc"}
+    assert all(before[name] != after[name] for name in "abc")
+    edit(package, "stage/c.py", "z = 3", "z = 4")
+    assert provenance.fingerprint("pack.stage.a") == after["a"]
+
+
+def test_package_data_is_seen_by_the_module_that_names_it(package):
+    (package / "stage/words").mkdir()
+    (package / "stage/words/names.txt").write_text("one")
+    edit(package, "stage/a.py", "x = 1", 'x = "words"')
+    before = {name: provenance.fingerprint(f"pack.stage.{name}") for name in "ac"}
+    edit(package, "stage/words/names.txt", "one", "two")
+    assert provenance.fingerprint("pack.stage.a") != before["a"]
+    assert provenance.fingerprint("pack.stage.c") == before["c"]
+
+
+def test_a_missing_module_is_named(package):
+    with pytest.raises(ValueError, match="no module pack\\.stage\\.d"):
+        provenance.fingerprint("pack.stage.d")

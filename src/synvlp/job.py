@@ -203,10 +203,10 @@ class Scratch:
 
     def load(self) -> dict | None:
         """The last saved state, or None."""
-        import torch
-
         if not self.file.exists():
             return None
+        import torch
+
         log.info("going on from %s", self.file)
         return torch.load(self.file, map_location="cpu", weights_only=True)
 

@@ -49,14 +49,10 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     dataset.write_description("detection", settings, labels, outputs.description)
 
 
-def to_coco(
-    studies: pd.DataFrame, marks: pd.DataFrame, sides: np.ndarray, labels: Sequence[str], size: int
-) -> dict:
+def to_coco(studies: pd.DataFrame, marks: pd.DataFrame, sides: np.ndarray, labels: Sequence[str], size: int) -> dict:
     """COCO JSON: image i + 1 is row i of the samples, category k + 1 is label k; boxes are x, y, width, height."""
     rows = {study_id: row for row, study_id in enumerate(studies["study_id"])}
-    listed = [
-        {"id": row + 1, "file_name": study_id, "width": size, "height": size} for study_id, row in rows.items()
-    ]
+    listed = [{"id": row + 1, "file_name": study_id, "width": size, "height": size} for study_id, row in rows.items()]
     boxes = []
     marks = marks.sort_values(["study_id", "label", "x", "y", "width", "height"], kind="stable")
     for mark in marks.itertuples():

@@ -21,13 +21,13 @@ rule draw_phantoms:
         "<benchmarks>/draw_phantoms/{corpus}.tsv"
     wildcard_constraints:
         corpus=study.names("corpora", kind="phantom"),
-    params:
-        settings=study.settings("draw_phantoms"),
-        code=study.code("draw_phantoms"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        settings=study.settings("draw_phantoms"),
+        code=study.code("draw_phantoms"),
     shell:
         "synvlp draw-phantoms --studies {output.studies} --reports {output.reports} --images {output.images}"
         " --annotations {output.annotations} --rejected {output.rejected} --identifiers {output.identifiers}"
@@ -49,13 +49,13 @@ rule read_manifest:
         "<benchmarks>/read_manifest/{corpus}.tsv"
     wildcard_constraints:
         corpus=study.names("corpora", kind="manifest"),
-    params:
-        settings=study.settings("read_manifest"),
-        code=study.code("read_manifest"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        settings=study.settings("read_manifest"),
+        code=study.code("read_manifest"),
     shell:
         "synvlp read-manifest --manifest {input.manifest} --studies {output.studies} --reports {output.reports}"
         " --images {output.images} --annotations {output.annotations} --rejected {output.rejected}"
@@ -78,13 +78,13 @@ rule read_iu:
         "<benchmarks>/read_iu/{corpus}.tsv"
     wildcard_constraints:
         corpus=study.names("corpora", kind="iu"),
-    params:
-        settings=study.settings("read_iu"),
-        code=study.code("read_iu"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        settings=study.settings("read_iu"),
+        code=study.code("read_iu"),
     shell:
         "synvlp read-iu --archive {input.archive} --index {input.index}"
         " --studies {output.studies} --reports {output.reports} --images {output.images}"

@@ -31,7 +31,10 @@ def text_corpora():
 rule encoders:
     input:
         [
-            expand("<results>/encoders/{method}/{source}/seed-{seed}/image_encoder.safetensors", **encoder)
+            expand(
+                "<results>/encoders/{method}/{source}/seed-{seed}/image_encoder.safetensors",
+                **encoder,
+            )
             for encoder in study.encoders()
         ],
 
@@ -46,13 +49,13 @@ rule train_tokenizer:
         "<logs>/train_tokenizer.log",
     benchmark:
         "<benchmarks>/train_tokenizer.tsv"
-    params:
-        settings=study.settings("train_tokenizer"),
-        code=study.code("train_tokenizer"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        settings=study.settings("train_tokenizer"),
+        code=study.code("train_tokenizer"),
     shell:
         "synvlp train-tokenizer --prompts {input.prompts} --tokenizer {output.tokenizer} --config {output.config}"
         " {params.settings} > {log} 2>&1"
@@ -70,13 +73,13 @@ rule build_pairs:
         "<logs>/build_pairs/{pair_set}.log",
     benchmark:
         "<benchmarks>/build_pairs/{pair_set}.tsv"
-    params:
-        settings=study.settings("build_pairs"),
-        code=study.code("build_pairs"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
+    params:
+        settings=study.settings("build_pairs"),
+        code=study.code("build_pairs"),
     shell:
         "synvlp build-pairs --prompts {input.prompts} --images {input.images} --pairs {output.pairs}"
         " --pixels {output.pixels} --rejected {output.rejected} {params.settings} > {log} 2>&1"
@@ -84,8 +87,14 @@ rule build_pairs:
 
 rule pretrain:
     input:
-        pairs=lambda w: expand("<results>/encoders/pairs/{set}/pairs.parquet", set=study.parts.sources[w.source]),
-        pixels=lambda w: expand("<results>/encoders/pairs/{set}/pixels.npy", set=study.parts.sources[w.source]),
+        pairs=lambda w: expand(
+            "<results>/encoders/pairs/{set}/pairs.parquet",
+            set=study.parts.sources[w.source],
+        ),
+        pixels=lambda w: expand(
+            "<results>/encoders/pairs/{set}/pixels.npy",
+            set=study.parts.sources[w.source],
+        ),
         tokenizer=rules.train_tokenizer.output.tokenizer,
         tokenizer_config=rules.train_tokenizer.output.config,
         start=study.start_weights(),
@@ -97,14 +106,14 @@ rule pretrain:
         "<benchmarks>/pretrain/{method}/{source}/seed-{seed}.tsv"
     wildcard_constraints:
         method="convirt|gloria|mgca",
-    params:
-        settings=study.settings("pretrain"),
-        code=study.code("pretrain"),
     threads: 1
     resources:
         mem_mb=8000,
         runtime=2880,
         gpu=1,
+    params:
+        settings=study.settings("pretrain"),
+        code=study.code("pretrain"),
     shell:
         "synvlp pretrain-{wildcards.method} --pairs {input.pairs} --pixels {input.pixels}"
         " --tokenizer {input.tokenizer} --tokenizer-config {input.tokenizer_config}"
@@ -118,7 +127,7 @@ rule pretrain:
 
 rule init_encoder:
     input:
-        weights=lambda w: study.parts.encoders.imagenet_weights if w.method == "imagenet" else [],
+        weights=lambda w: (study.parts.encoders.imagenet_weights if w.method == "imagenet" else []),
     output:
         image_encoder="<results>/encoders/{method}/none/seed-{seed}/image_encoder.safetensors",
         image_config="<results>/encoders/{method}/none/seed-{seed}/image_encoder.json",
@@ -128,13 +137,13 @@ rule init_encoder:
         "<benchmarks>/init_encoder/{method}/seed-{seed}.tsv"
     wildcard_constraints:
         method="random|imagenet",
-    params:
-        settings=study.settings("init_encoder"),
-        code=study.code("init_encoder"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        settings=study.settings("init_encoder"),
+        code=study.code("init_encoder"),
     shell:
         "synvlp init-encoder --weights {input.weights}"
         " --image-encoder {output.image_encoder} --image-config {output.image_config}"

@@ -22,14 +22,14 @@ rule synthesize:
         "<logs>/synthesize/{generator}/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/synthesize/{generator}/{corpus}/{shard}.tsv"
-    params:
-        settings=study.settings("synthesize"),
-        code=study.code("synthesize"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=480,
         gpu=1,
+    params:
+        settings=study.settings("synthesize"),
+        code=study.code("synthesize"),
     shell:
         "synvlp synthesize --prompts {input.prompts} --pipeline {input.pipeline} --shard-file {output.shard}"
         " {params.settings} > {log} 2>&1"
@@ -38,7 +38,8 @@ rule synthesize:
 rule screen:
     input:
         shards=expand(
-            "<results>/images/{{generator}}/{{corpus}}/shards/{shard}.parquet", shard=range(study.parts.images.shards)
+            "<results>/images/{{generator}}/{{corpus}}/shards/{shard}.parquet",
+            shard=range(study.parts.images.shards),
         ),
         prompts="<results>/reports/{corpus}/prompts.parquet",
         pipeline=PIPELINE,
@@ -50,14 +51,14 @@ rule screen:
         "<logs>/screen/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/screen/{generator}/{corpus}.tsv"
-    params:
-        settings=study.settings("screen"),
-        code=study.code("screen"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=1,
+    params:
+        settings=study.settings("screen"),
+        code=study.code("screen"),
     shell:
         "synvlp screen --shards {input.shards} --prompts {input.prompts} --pipeline {input.pipeline}"
         " --images {output.images} --rejected {output.rejected} --summary {output.summary}"
@@ -75,13 +76,13 @@ rule contact_sheet:
         "<logs>/contact_sheet/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/contact_sheet/{generator}/{corpus}.tsv"
-    params:
-        settings=study.settings("contact_sheet"),
-        code=study.code("contact_sheet"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        settings=study.settings("contact_sheet"),
+        code=study.code("contact_sheet"),
     shell:
         "synvlp contact-sheet --images {input.images} --real {input.real} --prompts {input.prompts}"
         " --sheet {output.sheet} {params.settings} > {log} 2>&1"

@@ -9,7 +9,10 @@ def measured(corpora):
 rule reports:
     input:
         expand("<results>/reports/{corpus}/prompts.parquet", corpus=study.corpora()),
-        expand("<results>/reports/{corpus}/measures.json", corpus=measured(study.corpora())),
+        expand(
+            "<results>/reports/{corpus}/measures.json",
+            corpus=measured(study.corpora()),
+        ),
 
 
 rule anonymize:
@@ -26,13 +29,13 @@ rule anonymize:
         "<logs>/anonymize/{corpus}.log",
     benchmark:
         "<benchmarks>/anonymize/{corpus}.tsv"
-    params:
-        settings=study.settings("anonymize"),
-        code=study.code("anonymize"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        settings=study.settings("anonymize"),
+        code=study.code("anonymize"),
     shell:
         "synvlp anonymize --reports {input.reports} --studies {input.studies} --key {input.key}"
         " --anonymized {output.anonymized} --found {output.found} --audit {output.audit}"
@@ -52,13 +55,13 @@ rule measure_anonymization:
         "<logs>/measure_anonymization/{corpus}.log",
     benchmark:
         "<benchmarks>/measure_anonymization/{corpus}.tsv"
-    params:
-        settings=study.settings("measure_anonymization"),
-        code=study.code("measure_anonymization"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        settings=study.settings("measure_anonymization"),
+        code=study.code("measure_anonymization"),
     shell:
         "synvlp measure-anonymization --reports {input.reports} --identifiers {input.identifiers}"
         " --found {input.found} --anonymized {input.anonymized} --measures {output.measures}"
@@ -75,13 +78,13 @@ rule split_sections:
         "<logs>/split_sections/{corpus}.log",
     benchmark:
         "<benchmarks>/split_sections/{corpus}.tsv"
-    params:
-        settings=study.settings("split_sections"),
-        code=study.code("split_sections"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        settings=study.settings("split_sections"),
+        code=study.code("split_sections"),
     shell:
         "synvlp split-sections --anonymized {input.anonymized} --sections {output.sections}"
         " --rejected {output.rejected} {params.settings} > {log} 2>&1"
@@ -99,13 +102,13 @@ rule write_prompts:
         "<logs>/write_prompts/{corpus}.log",
     benchmark:
         "<benchmarks>/write_prompts/{corpus}.tsv"
-    params:
-        settings=study.settings("write_prompts"),
-        code=study.code("write_prompts"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        settings=study.settings("write_prompts"),
+        code=study.code("write_prompts"),
     shell:
         "synvlp write-prompts --studies {input.studies} --sections {input.sections} --prompts {output.prompts}"
         " --table {output.table} --rejected {output.rejected} {params.settings} > {log} 2>&1"

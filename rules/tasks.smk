@@ -4,7 +4,7 @@ ENCODED = {
     "image_encoder": "<results>/encoders/{method}/{source}/seed-{seed}/image_encoder.safetensors",
     "image_config": "<results>/encoders/{method}/{source}/seed-{seed}/image_encoder.json",
 }
-RUN = "<results>/tasks/{dataset}/{method}/{source}/seed-{seed}"
+RUN = "{dataset}/{method}/{source}/seed-{seed}"
 
 
 def runs(task):
@@ -14,7 +14,23 @@ def runs(task):
 
 def results(task, name):
     """The file `name` of every run of a task, in the order of `runs`."""
-    return [expand(f"{RUN}/{name}", **run)[0] for run in runs(task)]
+    return [f"<results>/tasks/{task}/{RUN}/{name}".format(**run) for run in runs(task)]
+
+
+def corpus(name):
+    """The file `name` of the corpus that a data set is made from."""
+    return lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/{name}"
+
+
+def samples(task, **more):
+    """The files of a data set: samples and pixels, what they are, and the task's own targets."""
+    names = {
+        "samples": "samples.parquet",
+        "pixels": "pixels.npy",
+        "description": "dataset.json",
+        **more,
+    }
+    return {key: f"<results>/tasks/{task}/{{dataset}}/{name}" for key, name in names.items()}
 
 
 rule tasks:
@@ -24,25 +40,21 @@ rule tasks:
 
 rule build_classification_set:
     input:
-        studies=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/studies.parquet",
-        images=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/images.parquet",
+        studies=corpus("studies.parquet"),
+        images=corpus("images.parquet"),
     output:
-        samples="<results>/tasks/{dataset}/samples.parquet",
-        pixels="<results>/tasks/{dataset}/pixels.npy",
-        description="<results>/tasks/{dataset}/dataset.json",
+        **samples("classification"),
     log:
         "<logs>/build_classification_set/{dataset}.log",
     benchmark:
         "<benchmarks>/build_classification_set/{dataset}.tsv"
-    wildcard_constraints:
-        dataset=study.names("datasets", task="classification"),
-    params:
-        settings=study.settings("build_classification_set"),
-        code=study.code("build_classification_set"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        settings=study.settings("build_classification_set"),
+        code=study.code("build_classification_set"),
     shell:
         "synvlp build-classification-set --studies {input.studies} --images {input.images}"
         " --samples {output.samples} --pixels {output.pixels} --description {output.description}"
@@ -51,27 +63,22 @@ rule build_classification_set:
 
 rule build_segmentation_set:
     input:
-        studies=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/studies.parquet",
-        images=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/images.parquet",
-        annotations=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/annotations.parquet",
+        studies=corpus("studies.parquet"),
+        images=corpus("images.parquet"),
+        annotations=corpus("annotations.parquet"),
     output:
-        samples="<results>/tasks/{dataset}/samples.parquet",
-        pixels="<results>/tasks/{dataset}/pixels.npy",
-        masks="<results>/tasks/{dataset}/masks.npy",
-        description="<results>/tasks/{dataset}/dataset.json",
+        **samples("segmentation", masks="masks.npy"),
     log:
         "<logs>/build_segmentation_set/{dataset}.log",
     benchmark:
         "<benchmarks>/build_segmentation_set/{dataset}.tsv"
-    wildcard_constraints:
-        dataset=study.names("datasets", task="segmentation"),
-    params:
-        settings=study.settings("build_segmentation_set"),
-        code=study.code("build_segmentation_set"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        settings=study.settings("build_segmentation_set"),
+        code=study.code("build_segmentation_set"),
     shell:
         "synvlp build-segmentation-set --studies {input.studies} --images {input.images}"
         " --annotations {input.annotations} --samples {output.samples} --pixels {output.pixels}"
@@ -80,27 +87,22 @@ rule build_segmentation_set:
 
 rule build_detection_set:
     input:
-        studies=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/studies.parquet",
-        images=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/images.parquet",
-        annotations=lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/annotations.parquet",
+        studies=corpus("studies.parquet"),
+        images=corpus("images.parquet"),
+        annotations=corpus("annotations.parquet"),
     output:
-        samples="<results>/tasks/{dataset}/samples.parquet",
-        pixels="<results>/tasks/{dataset}/pixels.npy",
-        boxes="<results>/tasks/{dataset}/boxes.json",
-        description="<results>/tasks/{dataset}/dataset.json",
+        **samples("detection", boxes="boxes.json"),
     log:
         "<logs>/build_detection_set/{dataset}.log",
     benchmark:
         "<benchmarks>/build_detection_set/{dataset}.tsv"
-    wildcard_constraints:
-        dataset=study.names("datasets", task="detection"),
-    params:
-        settings=study.settings("build_detection_set"),
-        code=study.code("build_detection_set"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        settings=study.settings("build_detection_set"),
+        code=study.code("build_detection_set"),
     shell:
         "synvlp build-detection-set --studies {input.studies} --images {input.images}"
         " --annotations {input.annotations} --samples {output.samples} --pixels {output.pixels}"
@@ -110,23 +112,98 @@ rule build_detection_set:
 rule encode:
     input:
         **ENCODED,
-        pixels="<results>/tasks/{dataset}/pixels.npy",
-        samples="<results>/tasks/{dataset}/samples.parquet",
+        **samples("classification"),
     output:
-        features=f"{RUN}/features.npy",
+        features=f"<results>/tasks/classification/{RUN}/features.npy",
     log:
         "<logs>/encode/{dataset}/{method}/{source}/seed-{seed}.log",
     benchmark:
         "<benchmarks>/encode/{dataset}/{method}/{source}/seed-{seed}.tsv"
-    params:
-        settings=study.settings("encode"),
-        code=study.code("encode"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=1,
+    params:
+        settings=study.settings("encode"),
+        code=study.code("encode"),
     shell:
         "synvlp encode --image-encoder {input.image_encoder} --image-config {input.image_config}"
         " --pixels {input.pixels} --samples {input.samples} --features {output.features}"
         " {params.settings} > {log} 2>&1"
+
+
+rule classify:
+    input:
+        **samples("classification"),
+        features=f"<results>/tasks/classification/{RUN}/features.npy",
+    output:
+        metrics=f"<results>/tasks/classification/{RUN}/metrics.json",
+        predictions=f"<results>/tasks/classification/{RUN}/predictions.parquet",
+    log:
+        "<logs>/classify/{dataset}/{method}/{source}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/classify/{dataset}/{method}/{source}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
+        settings=study.settings("classify"),
+        code=study.code("classify"),
+    shell:
+        "synvlp classify --features {input.features}"
+        " --samples {input.samples} --description {input.description}"
+        " --metrics {output.metrics} --predictions {output.predictions} {params.settings} > {log} 2>&1"
+
+
+rule segment:
+    input:
+        **ENCODED,
+        **samples("segmentation", masks="masks.npy"),
+    output:
+        metrics=f"<results>/tasks/segmentation/{RUN}/metrics.json",
+        predictions=f"<results>/tasks/segmentation/{RUN}/predictions.parquet",
+        examples=f"<results>/tasks/segmentation/{RUN}/examples.png",
+    log:
+        "<logs>/segment/{dataset}/{method}/{source}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/segment/{dataset}/{method}/{source}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=480,
+        gpu=1,
+    params:
+        settings=study.settings("segment"),
+        code=study.code("segment"),
+    shell:
+        "synvlp segment --image-encoder {input.image_encoder} --image-config {input.image_config}"
+        " --pixels {input.pixels} --samples {input.samples} --masks {input.masks} --description {input.description}"
+        " --metrics {output.metrics} --predictions {output.predictions} --examples {output.examples} {params.settings} > {log} 2>&1"
+
+
+rule detect:
+    input:
+        **ENCODED,
+        **samples("detection", boxes="boxes.json"),
+    output:
+        metrics=f"<results>/tasks/detection/{RUN}/metrics.json",
+        predictions=f"<results>/tasks/detection/{RUN}/predictions.parquet",
+        examples=f"<results>/tasks/detection/{RUN}/examples.png",
+    log:
+        "<logs>/detect/{dataset}/{method}/{source}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/detect/{dataset}/{method}/{source}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=480,
+        gpu=1,
+    params:
+        settings=study.settings("detect"),
+        code=study.code("detect"),
+    shell:
+        "synvlp detect --image-encoder {input.image_encoder} --image-config {input.image_config}"
+        " --pixels {input.pixels} --samples {input.samples} --boxes {input.boxes} --description {input.description}"
+        " --metrics {output.metrics} --predictions {output.predictions} --examples {output.examples} {params.settings} > {log} 2>&1"

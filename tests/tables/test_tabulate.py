@@ -83,11 +83,11 @@ def test_a_single_run_shows_no_spread(study):
 
 
 def test_only_main_metrics_of_the_task_are_columns(study):
-    metrics = {"dice": 0.5, "dice_positive": 0.4, "iou": 0.3, "dice/lung": 0.9, "pixels": 3}
+    metrics = {"dice": 0.5, "dice_positives": 0.4, "iou": 0.3, "dice/lung": 0.9, "pixels": 3}
     study.add("lungs", "mgca", "real", 0, [(1.0, 0, metrics)], task="segmentation")
     table, _, _ = study.tabulate(task="segmentation")
     means = [name for name in table.columns if name.endswith("mean")]
-    assert means == ["lungs dice 1 mean", "lungs dice_positive 1 mean", "lungs iou 1 mean"]
+    assert means == ["lungs dice 1 mean", "lungs dice_positives 1 mean", "lungs iou 1 mean"]
 
 
 def test_names_are_escaped(study):

@@ -6,7 +6,7 @@ METHODS = ("random", "imagenet", "convirt", "gloria", "mgca")
 SOURCES = ("none", "real", "synthetic", "mixed")
 MAIN = {
     "classification": ("auroc", "accuracy"),
-    "segmentation": ("dice", "dice_positive", "iou"),
+    "segmentation": ("dice", "dice_positives", "iou"),
     "detection": ("map", "ap50", "map_40_75"),
 }
 TITLES = {
@@ -19,7 +19,7 @@ TITLES = {
     "auroc": "AUROC",
     "accuracy": "accuracy",
     "dice": "Dice",
-    "dice_positive": "Dice, positives",
+    "dice_positives": "Dice, positives",
     "iou": "IoU",
     "map": "mAP",
     "ap50": "AP50",
@@ -29,7 +29,7 @@ MEANINGS = {
     "auroc": "AUROC is the area under the ROC curve, the mean over labels",
     "accuracy": "accuracy is the share of images whose class is right",
     "dice": "Dice is the mean over images, 1 where mask and prediction are both empty",
-    "dice_positive": "Dice, positives is the mean over images with the finding",
+    "dice_positives": "Dice, positives is the mean over images with the finding",
     "iou": "IoU is the mean over images, 1 where mask and prediction are both empty",
     "map": "mAP is COCO's average precision over IoU 0.50 to 0.95",
     "ap50": "AP50 is average precision at IoU 0.50",
@@ -60,3 +60,14 @@ def percent(fraction: float) -> str:
 def arm(method: str, source: str) -> str:
     """An encoder for people: ConVIRT, synthetic; random weights."""
     return title(method) if source == "none" else f"{title(method)}, {source}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, to three decimals; 0.000 has none."""
+    text = f"{value:+.3f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.000" else text
+
+
+def probability(value: float) -> str:
+    """A p-value to three decimals."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

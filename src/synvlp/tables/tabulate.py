@@ -4,8 +4,6 @@ A cell is the mean over runs (encoder seeds × probe seeds) and their standard d
 best mean of a column is bold in Markdown and LaTeX.
 """
 
-import html
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +12,7 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.store import files, tables
-from synvlp.tables import names, records
+from synvlp.tables import markdown, names, records
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -142,17 +140,17 @@ def as_markdown(grid: Grid) -> str:
         " · ".join((dataset, names.title(metric), names.percent(part))) for dataset, metric, part in grid.columns
     ]
     lines = [
-        escape_markdown(grid.caption),
+        markdown.escape(grid.caption),
         "",
-        pipe_row(map(escape_markdown, headers)),
-        pipe_row(["---", "---", *["---:"] * len(grid.columns)]),
+        markdown.row(map(markdown.escape, headers)),
+        markdown.row(["---", "---", *["---:"] * len(grid.columns)]),
     ]
     for row in grid.rows:
-        cells = [escape_markdown(names.title(name)) for name in row]
+        cells = [markdown.escape(names.title(name)) for name in row]
         for column in grid.columns:
             text = grid.text(row, column)
             cells.append(f"**{text}**" if grid.is_best(row, column) else text)
-        lines.append(pipe_row(cells))
+        lines.append(markdown.row(cells))
     return "\n".join(lines) + "\n"
 
 
@@ -178,16 +176,6 @@ def as_latex(grid: Grid) -> str:
     lines += _latex_body(grid)
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
-
-
-def pipe_row(cells: object) -> str:
-    """One line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown and the HTML in it show as it is."""
-    return re.sub(r"([\\`*_{}\[\]|~#$])", r"\\\1", html.escape(text, quote=False))
 
 
 def escape_latex(text: str) -> str:

@@ -32,9 +32,7 @@ class Settings(records.Runs):
     baseline: str = job.setting("random", "the method (with source none) that every encoder is compared with")
     resamples: int = job.setting(1000, "bootstrap resamples of the test patients", ge=100, le=100_000)
     seed: int = job.setting(0, "seeds the resamples", ge=0)
-    margin: float = job.setting(
-        0.02, "the largest difference that counts as none", unit="of a metric from 0 to 1", gt=0, lt=1
-    )
+    margin: float = job.setting(0.02, "the largest difference that counts as none, in units of the metric", gt=0, lt=1)
 
 
 class Inputs(job.Files):
@@ -145,35 +143,29 @@ def adjust(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_markdown(frame: pd.DataFrame, settings: Settings) -> str:
-    """The differences for people: one table per task below a note on what the columns mean."""
-    escape = markdown.escape
-    lines = ["# Comparison", "", escape(note(settings)), ""]
+    """The differences for people, below a note on what the columns mean.
+
+    Per task, one table of all metrics against the reference source, and one of the first metric against the baseline.
+    """
+    lines = ["# Comparison", "", markdown.escape(note(settings)), ""]
     differences = frame[frame["reference_method"] != ""]
     if differences.empty:
-        lines.append(
-            escape(f"There is no encoder of source {settings.reference} or {settings.baseline} to compare with.")
-        )
-    heads = [
-        "data set",
-        "metric",
-        "labels",
-        "encoder",
-        "value",
-        "minus",
-        "difference",
-        "95 % interval",
-        "p",
-        "Holm",
-        "verdict",
-    ]
+        text = f"There is no encoder of source {settings.reference} or {settings.baseline} to compare with."
+        lines.append(markdown.escape(text))
+    own = frame[frame["reference_method"] == ""].set_index(_KEY)["value"]
     for task in names.ordered(set(differences["task"]), tuple(names.MAIN)):
         rows = differences[differences["task"] == task]
-        lines += [f"## {task.capitalize()}", "", markdown.row(heads)]
-        lines.append(markdown.row(["---"] * 4 + ["---:", "---"] + ["---:"] * 4 + ["---"]))
-        own = frame[frame["reference_method"] == ""].set_index(_KEY)["value"]
-        for row in rows.itertuples():
-            lines.append(markdown.row(map(escape, _cells(row, own))))
-        lines.append("")
+        first = names.MAIN[task][0]
+        baseline = rows["reference_source"] == "none"
+        for title, chosen in (
+            (f"minus {settings.reference} of the same method", rows[~baseline]),
+            (
+                f"{names.title(first)} minus {names.title(settings.baseline)}",
+                rows[baseline & (rows["metric"] == first)],
+            ),
+        ):
+            if len(chosen):
+                lines += _markdown_table(f"{task.capitalize()}, {title}", chosen, own)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -235,16 +227,23 @@ def _intervals(values: np.ndarray) -> dict:
     return {"value": float(values[0]), "low": low, "high": high, "low90": low90, "high90": high90, "resamples": defined}
 
 
-def _cells(row: tuple, own: pd.Series) -> list[str]:
-    arm, reference = names.arm(row.method, row.source), names.arm(row.reference_method, row.reference_source)
-    value = own.loc[tuple(getattr(row, name) for name in _KEY)]
+def _markdown_table(title: str, rows: pd.DataFrame, own: pd.Series) -> list[str]:
+    heads = ["data set", "metric", "labels", "encoder", "value", "difference", "95 % interval", "p", "Holm", "verdict"]
+    lines = [f"## {markdown.escape(title)}", "", markdown.row(heads)]
+    lines.append(markdown.row(["---"] * 4 + ["---:"] * 5 + ["---"]))
+    for row in rows.itertuples():
+        value = own.loc[tuple(getattr(row, name) for name in _KEY)]
+        lines.append(markdown.row(map(markdown.escape, _cells(row, value))))
+    return [*lines, ""]
+
+
+def _cells(row: tuple, value: float) -> list[str]:
     return [
         row.dataset,
         names.title(row.metric),
         names.percent(row.fraction),
-        arm,
+        names.arm(row.method, row.source),
         f"{value:.3f}",
-        reference,
         names.signed(row.value),
         f"{names.signed(row.low)} to {names.signed(row.high)}",
         names.probability(row.share),

@@ -1,0 +1,141 @@
+"""Train a text-to-image diffusion model from scratch on a corpus's image-text pairs.
+
+A latent diffusion model (Rombach et al. 2022) of diffusers' parts: the autoencoder that `train-autoencoder` made, a
+small CLIP text encoder with a tokenizer learnt from the train split's prompts, and a U-Net with cross-attention.
+Text encoder and U-Net are trained together. The result opens with `StableDiffusionPipeline.from_pretrained`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from synvlp import job
+from synvlp.generators import options, pairs
+from synvlp.models import pipeline as pipelines
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+
+class Settings(options.Denoising):
+    channels: list[int] = job.setting([32, 64], "channels per level of the U-Net", min_length=1)
+    layers: int = job.setting(1, "residual blocks per level of the U-Net", ge=1)
+    groups: int = job.setting(8, "groups of the U-Net's normalization; divides each of `channels`", ge=1)
+    head_width: int = job.setting(8, "channels per attention head of the U-Net", ge=1)
+    vocabulary: int = job.setting(1000, "tokens of the tokenizer at most", ge=300)
+    tokens: int = job.setting(48, "length of a prompt, in tokens; longer ones are cut", ge=8)
+    text_width: int = job.setting(128, "width of the text encoder", ge=8)
+    text_layers: int = job.setting(2, "layers of the text encoder", ge=1)
+    text_heads: int = job.setting(4, "attention heads of the text encoder; divides `text_width`", ge=1)
+    prediction: Literal["v_prediction", "epsilon"] = job.setting("v_prediction", "what the U-Net predicts")
+    beta_start: float = job.setting(0.0015, "first β of the noise schedule (linear in its square root)", gt=0, lt=1)
+    beta_end: float = job.setting(0.0205, "last β of the noise schedule", gt=0, lt=1)
+
+
+class Inputs(job.Files):
+    images: Path = job.file("images of the corpus (Parquet)")
+    studies: Path = job.file("studies of the corpus (Parquet)")
+    prompts: Path = job.file("prompts of the corpus (Parquet)")
+    autoencoder_config: Path = job.file("config.json of the autoencoder")
+    autoencoder_weights: Path = job.file("diffusion_pytorch_model.safetensors of the autoencoder")
+
+
+class Outputs(pipelines.Files):
+    curve: Path = job.file("losses by step (CSV)")
+    curve_picture: Path = job.file("losses by step (PNG)")
+    samples: Path = job.file("samples for fixed prompts (PNG)")
+
+
+def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
+    """Train on the split train, validate on val."""
+    from synvlp.generators import denoising
+    from synvlp.models import device as devices
+
+    device = devices.prepare(settings)
+    pipeline = _build(settings, inputs)
+    scratch = job.Scratch(__name__, settings, inputs)
+    denoising.train(pipeline, settings, inputs, outputs, scratch, device)
+
+
+def _build(settings: Settings, inputs: Inputs) -> pipelines.Pipeline:
+    """The untrained parts; weights from the seed."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    from synvlp.generators import vocabulary
+
+    _check(settings)
+    prompts = pairs.read_prompts(inputs.prompts, "train")
+    tokenizer = vocabulary.train(prompts, settings.vocabulary, settings.tokens)
+    vae = pipelines.open_autoencoder(inputs.autoencoder_config, inputs.autoencoder_weights)
+    text_encoder = _text_encoder(settings, len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
+    scheduler = DPMSolverMultistepScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=settings.beta_start,
+        beta_end=settings.beta_end,
+        prediction_type=settings.prediction,
+        steps_offset=1,
+    )
+    return pipelines.Pipeline(vae, text_encoder, tokenizer, _unet(settings, vae), scheduler)
+
+
+def _check(settings: Settings) -> None:
+    uneven = [number for number in settings.channels if number < 1 or number % settings.groups]
+    if uneven:
+        raise job.JobError(f"channels: {uneven[0]} is not a multiple of groups = {settings.groups}")
+    if settings.text_width % settings.text_heads:
+        raise job.JobError(
+            f"text_width = {settings.text_width} is not a multiple of text_heads = {settings.text_heads}"
+        )
+    if settings.beta_start >= settings.beta_end:
+        raise job.JobError(f"beta_start = {settings.beta_start} is not below beta_end = {settings.beta_end}")
+
+
+def _text_encoder(settings: Settings, words: int, first: int, last: int) -> "CLIPTextModel":
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from synvlp.store.seeds import seed_of
+
+    torch.manual_seed(seed_of(settings.seed, "text encoder"))
+    config = CLIPTextConfig(
+        vocab_size=words,
+        hidden_size=settings.text_width,
+        intermediate_size=2 * settings.text_width,
+        projection_dim=settings.text_width,
+        num_hidden_layers=settings.text_layers,
+        num_attention_heads=settings.text_heads,
+        max_position_embeddings=settings.tokens,
+        bos_token_id=first,
+        eos_token_id=last,
+        pad_token_id=last,
+    )
+    return CLIPTextModel(config)
+
+
+def _unet(settings: Settings, vae: "AutoencoderKL") -> "UNet2DConditionModel":
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    from synvlp.models import latents
+    from synvlp.store.seeds import seed_of
+
+    factor, levels = latents.factor(vae), len(settings.channels)
+    side = settings.image_size // factor
+    if settings.image_size % factor or side % 2 ** (levels - 1):
+        raise job.JobError(
+            f"image_size = {settings.image_size} is not a multiple of {factor * 2 ** (levels - 1)}, by which the "
+            f"autoencoder and {levels} levels of channels shrink the image"
+        )
+    torch.manual_seed(seed_of(settings.seed, "unet"))
+    return UNet2DConditionModel(
+        sample_size=side,
+        in_channels=vae.config.latent_channels,
+        out_channels=vae.config.latent_channels,
+        block_out_channels=tuple(settings.channels),
+        layers_per_block=settings.layers,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        cross_attention_dim=settings.text_width,
+        attention_head_dim=settings.head_width,
+        norm_num_groups=settings.groups,
+    )

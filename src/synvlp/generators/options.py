@@ -1,0 +1,38 @@
+"""Settings that the generators' training jobs share."""
+
+from synvlp import job
+
+
+class Training(job.Compute):
+    """Settings of every training loop here."""
+
+    seed: int = job.setting(0, "seeds weights, batches and noise", ge=0)
+    image_size: int = job.setting(64, "side of the square images trained on", unit="pixels", ge=8)
+    steps: int = job.setting(600, "optimizer steps", ge=1)
+    batch: int = job.setting(64, "images per pass", ge=1)
+    accumulation: int = job.setting(1, "passes whose gradients make one step", ge=1)
+    rate: float = job.setting(2e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
+    warmup: int = job.setting(30, "steps over which the rate rises", unit="steps", ge=0)
+    weight_decay: float = job.setting(1e-2, "AdamW's weight decay", ge=0)
+    clip: float = job.setting(1.0, "largest norm of the gradient; 0: not limited", ge=0)
+    average: float = job.setting(0.99, "highest decay of the weights' moving average; 0: the last weights", ge=0, lt=1)
+    validate_every: int = job.setting(100, "steps from one validation to the next", unit="steps", ge=1)
+
+
+class Denoising(Training):
+    """Settings of every job that trains a diffusion model."""
+
+    text_rate: float = job.setting(1.0, "learning rate of the text encoder, as a multiple of `rate`", ge=0)
+    unconditional: float = job.setting(
+        0.1, "share of samples trained without their text, for classifier-free guidance", ge=0, lt=1
+    )
+    min_snr: float = job.setting(
+        5.0, "γ of min-SNR-γ loss weights (Hang et al. 2023); 0: equal weights for every time", ge=0
+    )
+    offset_noise: float = job.setting(0.0, "strength of noise that is equal over an image, per channel", ge=0)
+    sample_prompts: list[str] = job.setting(
+        [], "prompts of the sample picture; none given: some of the validation split"
+    )
+    sample_count: int = job.setting(12, "how many validation prompts are sampled", ge=1, le=64)
+    sample_steps: int = job.setting(15, "denoising steps of the sample picture", ge=1)
+    sample_guidance: float = job.setting(2.0, "guidance scale of the sample picture; 1: none", ge=0)

@@ -44,6 +44,7 @@ class Outputs(job.Files):
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Probe at every fraction and seed; see the module."""
+    import sklearn.linear_model  # noqa: F401  (loads the libraries whose threads are limited below)
     from threadpoolctl import threadpool_limits
 
     if not settings.grid or min(settings.grid) <= 0:
@@ -74,7 +75,7 @@ def probe(
 ) -> tuple[dict, pd.DataFrame]:
     """One fraction and seed: its entry in metrics.json and its predictions."""
     labels, exclusive = description["labels"], description["kind"] == "exclusive"
-    rows = rows_of(samples, labels, run)
+    rows = fractions.rows_of(samples, labels, run)
     targets = np.array([[label in own for label in labels] for own in samples["labels"]], dtype=np.int64)
     parts = {name: (features[chosen], targets[chosen]) for name, chosen in rows.items()}
     # Without a seed in the fit, equal subsets have equal results: at fraction 1 one fit serves all seeds.
@@ -91,13 +92,6 @@ def probe(
     train, tested = samples.iloc[rows["train"]], samples.iloc[rows["test"]]
     frame = predictions(run, tested, labels, parts["test"][1], test)
     return results.entry(*run, metrics, train, len(tested), chosen=found["chosen"]), frame
-
-
-def rows_of(samples: pd.DataFrame, labels: list[str], run: tuple[float, int]) -> dict[str, np.ndarray]:
-    """The rows of each split; of the training split those of the fraction."""
-    rows = {name: np.flatnonzero(samples["split"] == name) for name in ("train", "val", "test")}
-    rows["train"] = rows["train"][fractions.subset(samples.iloc[rows["train"]], labels, *run)]
-    return rows
 
 
 def fit(

@@ -28,6 +28,13 @@ def runs(settings: Fractions) -> list[tuple[float, int]]:
     return [(fraction, seed) for fraction in settings.fractions for seed in settings.seeds]
 
 
+def rows_of(samples: pd.DataFrame, labels: Sequence[str], run: tuple[float, int]) -> dict[str, np.ndarray]:
+    """The rows of `samples` in each split, ascending; of the training split those of run = (fraction, seed)."""
+    rows = {name: np.flatnonzero(samples["split"] == name) for name in ("train", "val", "test")}
+    rows["train"] = rows["train"][subset(samples.iloc[rows["train"]], labels, *run)]
+    return rows
+
+
 def subset(samples: pd.DataFrame, labels: Sequence[str], fraction: float, seed: int) -> np.ndarray:
     """Positions in `samples` (of the training split) that a fraction's probe may see, ascending.
 

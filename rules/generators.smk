@@ -1,8 +1,129 @@
-"""Generators: image-text pairs, or published weights, become a text-to-image pipeline."""
+"""Generators: image-text pairs, or published weights, become a text-to-image pipeline that diffusers opens."""
+
+from synvlp.models.pipeline import LAYOUT
+
+FOLDER = "<results>/generators/{generator}"
+PIPELINE = {name: f"{FOLDER}/pipeline/{path}" for name, path in LAYOUT.items()}
+CURVES = {
+    "curve": f"{FOLDER}/curve.csv",
+    "curve_picture": f"{FOLDER}/curve.png",
+    "samples": f"{FOLDER}/samples.png",
+}
+PAIRS = {
+    "images": lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/images.parquet",
+    "studies": lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/studies.parquet",
+    "prompts": lambda w: f"<results>/reports/{study.parts.generators[w.generator].corpus}/prompts.parquet",
+}
+WRITE_PIPELINE = " ".join(f"--{name.replace('_', '-')} {{output.{name}}}" for name in LAYOUT)
 
 
-def pipeline_files(folder):
-    """The files of a diffusers pipeline below `folder`, by their names as outputs."""
-    from synvlp.models.pipeline import FILES
+rule generators:
+    input:
+        [expand(PIPELINE["model_index"], generator=wanted["generator"]) for wanted in study.image_sets()],
 
-    return {name: f"{folder}/{path}" for name, path in FILES.items()}
+
+rule train_autoencoder:
+    input:
+        images=PAIRS["images"],
+        studies=PAIRS["studies"],
+    output:
+        config=f"{FOLDER}/autoencoder/config.json",
+        weights=f"{FOLDER}/autoencoder/diffusion_pytorch_model.safetensors",
+        curve=f"{FOLDER}/autoencoder/curve.csv",
+        picture=f"{FOLDER}/autoencoder/reconstructions.png",
+    log:
+        "<logs>/train_autoencoder/{generator}.log",
+    benchmark:
+        "<benchmarks>/train_autoencoder/{generator}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=2880,
+        gpu=1,
+    params:
+        settings=study.settings("train_autoencoder"),
+        code=study.code("train_autoencoder"),
+    shell:
+        "synvlp train-autoencoder --images {input.images} --studies {input.studies} --config {output.config}"
+        " --weights {output.weights} --curve {output.curve} --picture {output.picture}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule train_diffusion:
+    input:
+        **PAIRS,
+        autoencoder_config=rules.train_autoencoder.output.config,
+        autoencoder_weights=rules.train_autoencoder.output.weights,
+    output:
+        **PIPELINE,
+        **CURVES,
+    log:
+        "<logs>/train_diffusion/{generator}.log",
+    benchmark:
+        "<benchmarks>/train_diffusion/{generator}.tsv"
+    wildcard_constraints:
+        generator=study.names("generators", kind="diffusion"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=2880,
+        gpu=1,
+    params:
+        settings=study.settings("train_diffusion"),
+        code=study.code("train_diffusion"),
+    shell:
+        "synvlp train-diffusion --images {input.images} --studies {input.studies} --prompts {input.prompts}"
+        " --autoencoder-config {input.autoencoder_config} --autoencoder-weights {input.autoencoder_weights} "
+        + WRITE_PIPELINE
+        + " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule finetune_diffusion:
+    input:
+        **PAIRS,
+        source=lambda w: study.pipeline_source(w.generator),
+    output:
+        **PIPELINE,
+        **CURVES,
+    log:
+        "<logs>/finetune_diffusion/{generator}.log",
+    benchmark:
+        "<benchmarks>/finetune_diffusion/{generator}.tsv"
+    wildcard_constraints:
+        generator=study.names("generators", kind="finetuned"),
+    threads: 1
+    resources:
+        mem_mb=32000,
+        runtime=2880,
+        gpu=1,
+    params:
+        settings=study.settings("finetune_diffusion"),
+        code=study.code("finetune_diffusion"),
+    shell:
+        "synvlp finetune-diffusion --images {input.images} --studies {input.studies} --prompts {input.prompts} "
+        + WRITE_PIPELINE
+        + " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule adopt_pipeline:
+    input:
+        source=lambda w: study.pipeline_source(w.generator),
+    output:
+        **PIPELINE,
+    log:
+        "<logs>/adopt_pipeline/{generator}.log",
+    benchmark:
+        "<benchmarks>/adopt_pipeline/{generator}.tsv"
+    wildcard_constraints:
+        generator=study.names("generators", kind="published"),
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        settings=study.settings("adopt_pipeline"),
+        code=study.code("adopt_pipeline"),
+    shell:
+        "synvlp adopt-pipeline " + WRITE_PIPELINE + " {params.settings} > {log} 2>&1"

@@ -1,7 +1,5 @@
 """Images: prompts become screened synthetic images, in shards that are drawn side by side."""
 
-PIPELINE = pipeline_files("<results>/generators/{generator}/pipeline")
-
 
 rule images:
     input:
@@ -15,7 +13,7 @@ rule images:
 rule synthesize:
     input:
         prompts="<results>/reports/{corpus}/prompts.parquet",
-        pipeline=PIPELINE,
+        pipeline=list(PIPELINE.values()),
     output:
         shard="<results>/images/{generator}/{corpus}/shards/{shard}.parquet",
     log:
@@ -42,7 +40,7 @@ rule screen:
             shard=range(study.parts.images.shards),
         ),
         prompts="<results>/reports/{corpus}/prompts.parquet",
-        pipeline=PIPELINE,
+        pipeline=list(PIPELINE.values()),
     output:
         images="<results>/images/{generator}/{corpus}/images.parquet",
         rejected="<results>/images/{generator}/{corpus}/rejected.csv",

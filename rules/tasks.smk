@@ -7,14 +7,9 @@ ENCODED = {
 RUN = "{dataset}/{method}/{source}/seed-{seed}"
 
 
-def runs(task):
-    """Every encoder on every data set of a task, as wildcards."""
-    return [{"dataset": dataset, **encoder} for dataset in study.datasets(task) for encoder in study.encoders()]
-
-
 def results(task, name):
-    """The file `name` of every run of a task, in the order of `runs`."""
-    return [f"<results>/tasks/{task}/{RUN}/{name}".format(**run) for run in runs(task)]
+    """The file `name` of every run of a task, in the order of study.runs."""
+    return [f"<results>/tasks/{task}/{RUN}/{name}".format(**run) for run in study.runs(task)]
 
 
 def corpus(name):
@@ -24,12 +19,7 @@ def corpus(name):
 
 def samples(task, **more):
     """The files of a data set: samples and pixels, what they are, and the task's own targets."""
-    names = {
-        "samples": "samples.parquet",
-        "pixels": "pixels.npy",
-        "description": "dataset.json",
-        **more,
-    }
+    names = {"samples": "samples.parquet", "pixels": "pixels.npy", "description": "dataset.json", **more}
     return {key: f"<results>/tasks/{task}/{{dataset}}/{name}" for key, name in names.items()}
 
 

@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
@@ -246,7 +247,7 @@ class Study:
         @functools.cache
         def flags(module: str, wildcards: tuple) -> str:
             source = importlib.import_module(module).Settings
-            return source(**choose(self.parts, _Wildcards(wildcards))).flags()
+            return source(**choose(self, _Wildcards(wildcards))).flags()
 
         return lambda w: flags(_name(module, w), tuple(sorted(w.items())))
 
@@ -285,6 +286,14 @@ class Study:
         """The names of the data sets, of one task or of all."""
         return [name for name, part in self.parts.tasks.datasets.items() if task in (None, part.task)]
 
+    def runs(self, task: str | None = None) -> list[dict[str, Any]]:
+        """Every encoder on every data set of a task (or of all), as wildcards and its task."""
+        return [
+            {"task": self.parts.tasks.datasets[dataset].task, "dataset": dataset, **encoder}
+            for dataset in self.datasets(task)
+            for encoder in self.encoders()
+        ]
+
     def tasks(self) -> list[str]:
         """The tasks that have a data set."""
         return [task for task in TASKS if self.datasets(task)]
@@ -298,6 +307,20 @@ class Study:
             if part.generator and name in used
         }
         return [{"generator": generator, "corpus": corpus} for generator, corpus in sorted(found)]
+
+    def pipeline_source(self, generator: str) -> list[str]:
+        """The files of the published pipeline that a generator starts from; its folder if there are none.
+
+        They are inputs of the rule, so that another version of the pipeline is noticed.
+        """
+        part = self.parts.generators[generator]
+        folder = Path(
+            getattr(part, {"finetuned": "finetune_diffusion", "published": "adopt_pipeline"}[part.kind]).pipeline_folder
+        )
+        endings = {".json", ".txt", ".safetensors"}
+        return sorted(str(path) for path in folder.rglob("*") if path.suffix in endings) or [
+            str(folder / "model_index.json")
+        ]
 
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
@@ -374,70 +397,82 @@ def _all(part: BaseModel, *leave_out: str) -> dict[str, Any]:
     return {name: value for name, value in part.model_dump().items() if name not in leave_out}
 
 
-def _corpus(parts: Any, w: Any) -> dict[str, Any]:
-    return _all(parts.corpora[w.corpus], "kind", "path", "index")
+def _corpus(study: Study, w: Any) -> dict[str, Any]:
+    return _all(study.parts.corpora[w.corpus], "kind", "path", "index")
 
 
-def _pretrain(parts: Any, w: Any) -> dict[str, Any]:
-    shared = parts.encoders
-    weights = list(parts.sources[w.source].values())
+def _pretrain(study: Study, w: Any) -> dict[str, Any]:
+    shared = study.parts.encoders
+    weights = list(study.parts.sources[w.source].values())
     return {**shared.pretrain, **getattr(shared, w.method), "weights": weights, "seed": int(w.seed)}
 
 
-def _baseline(parts: Any, w: Any) -> dict[str, Any]:
+def _baseline(study: Study, w: Any) -> dict[str, Any]:
     shared = {
-        key: parts.encoders.pretrain[key] for key in ("architecture", "image_size") if key in parts.encoders.pretrain
+        key: study.parts.encoders.pretrain[key]
+        for key in ("architecture", "image_size")
+        if key in study.parts.encoders.pretrain
     }
-    return {**_all(parts.encoders.init_encoder), **shared, "seed": int(w.seed)}
+    return {**_all(study.parts.encoders.init_encoder), **shared, "seed": int(w.seed)}
 
 
-def _dataset(parts: Any, w: Any) -> dict[str, Any]:
-    return _all(parts.tasks.datasets[w.dataset], "task", "corpus", "override")
+def _dataset(study: Study, w: Any) -> dict[str, Any]:
+    return _all(study.parts.tasks.datasets[w.dataset], "task", "corpus", "override")
 
 
-def _task(verb: str) -> Callable[[Any, Any], dict[str, Any]]:
-    return lambda parts, w: {**_all(getattr(parts.tasks, verb)), **parts.tasks.datasets[w.dataset].override}
+def _task(verb: str) -> Callable[[Study, Any], dict[str, Any]]:
+    return lambda s, w: {**_all(getattr(s.parts.tasks, verb)), **s.parts.tasks.datasets[w.dataset].override}
+
+
+def _runs(study: Study, task: str | None = None) -> dict[str, list]:
+    runs = study.runs(task)
+    return {
+        "datasets": [run["dataset"] for run in runs],
+        "methods": [run["method"] for run in runs],
+        "sources": [run["source"] for run in runs],
+        "encoder_seeds": [run["seed"] for run in runs],
+    }
 
 
 # Rule -> its job's module and where the study's choices for it are. A module may hold wildcards.
-JOBS: dict[str, tuple[str, Callable[[Any, Any], dict[str, Any]]]] = {
+JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "draw_phantoms": ("synvlp.corpora.phantom", _corpus),
     "read_manifest": ("synvlp.corpora.manifest", _corpus),
     "read_iu": ("synvlp.corpora.iu", _corpus),
-    "anonymize": ("synvlp.reports.anonymize", lambda p, w: _all(p.reports.anonymize)),
-    "measure_anonymization": ("synvlp.reports.measure", lambda p, w: {}),
-    "split_sections": ("synvlp.reports.sections", lambda p, w: _all(p.reports.split_sections)),
-    "write_prompts": ("synvlp.reports.prompts", lambda p, w: _all(p.reports.write_prompts)),
+    "anonymize": ("synvlp.reports.anonymize", lambda s, w: _all(s.parts.reports.anonymize)),
+    "measure_anonymization": ("synvlp.reports.measure", lambda s, w: {}),
+    "split_sections": ("synvlp.reports.sections", lambda s, w: _all(s.parts.reports.split_sections)),
+    "write_prompts": ("synvlp.reports.prompts", lambda s, w: _all(s.parts.reports.write_prompts)),
     "train_autoencoder": (
         "synvlp.generators.autoencoder",
-        lambda p, w: _all(p.generators[w.generator].train_autoencoder),
+        lambda s, w: _all(s.parts.generators[w.generator].train_autoencoder),
     ),
     "train_diffusion": (
         "synvlp.generators.diffusion",
-        lambda p, w: _all(p.generators[w.generator].train_diffusion),
+        lambda s, w: _all(s.parts.generators[w.generator].train_diffusion),
     ),
     "finetune_diffusion": (
         "synvlp.generators.finetune",
-        lambda p, w: _all(p.generators[w.generator].finetune_diffusion),
+        lambda s, w: _all(s.parts.generators[w.generator].finetune_diffusion),
     ),
     "adopt_pipeline": (
         "synvlp.generators.adopt",
-        lambda p, w: _all(p.generators[w.generator].adopt_pipeline),
+        lambda s, w: _all(s.parts.generators[w.generator].adopt_pipeline),
     ),
     "synthesize": (
         "synvlp.images.synthesize",
-        lambda p, w: {**_all(p.images.synthesize), "shard": int(w.shard), "shards": p.images.shards},
+        lambda s, w: {**_all(s.parts.images.synthesize), "shard": int(w.shard), "shards": s.parts.images.shards},
     ),
-    "screen": ("synvlp.images.screen", lambda p, w: _all(p.images.screen)),
-    "contact_sheet": ("synvlp.images.sheet", lambda p, w: _all(p.images.contact_sheet)),
-    "train_tokenizer": ("synvlp.encoders.tokenizer", lambda p, w: _all(p.encoders.train_tokenizer)),
-    "build_pairs": ("synvlp.encoders.pairs", lambda p, w: _all(p.encoders.build_pairs)),
+    "screen": ("synvlp.images.screen", lambda s, w: _all(s.parts.images.screen)),
+    "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
+    "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
+    "build_pairs": ("synvlp.encoders.pairs", lambda s, w: _all(s.parts.encoders.build_pairs)),
     "pretrain": ("synvlp.encoders.{method}", _pretrain),
     "init_encoder": ("synvlp.encoders.baseline", _baseline),
     "build_classification_set": ("synvlp.tasks.classification_set", _dataset),
     "build_segmentation_set": ("synvlp.tasks.segmentation_set", _dataset),
     "build_detection_set": ("synvlp.tasks.detection_set", _dataset),
-    "encode": ("synvlp.tasks.features", lambda p, w: _all(p.tasks.encode)),
+    "encode": ("synvlp.tasks.features", lambda s, w: _all(s.parts.tasks.encode)),
     "classify": ("synvlp.tasks.classification", _task("classify")),
     "segment": ("synvlp.tasks.segmentation", _task("segment")),
     "detect": ("synvlp.tasks.detection", _task("detect")),

@@ -1,0 +1,107 @@
+"""Tables: all metrics become per-task tables, comparisons with intervals, figures and the study's page."""
+
+
+def everything(name):
+    """The file `name` of every run of every task, in the order of study.runs."""
+    return [path for task in study.tasks() for path in results(task, name)]
+
+
+rule tables:
+    input:
+        expand("<results>/tables/{task}.{ending}", task=study.tasks(), ending=("csv", "md", "tex")),
+        expand("<results>/tables/{task}.{ending}", task=study.tasks(), ending=("png", "svg")),
+        "<results>/tables/summary.csv",
+        "<results>/tables/comparison.csv",
+        "<results>/tables/index.html",
+
+
+rule tabulate:
+    input:
+        metrics=lambda w: results(w.task, "metrics.json"),
+    output:
+        csv="<results>/tables/{task}.csv",
+        markdown="<results>/tables/{task}.md",
+        latex="<results>/tables/{task}.tex",
+    log:
+        "<logs>/tabulate/{task}.log",
+    benchmark:
+        "<benchmarks>/tabulate/{task}.tsv"
+    wildcard_constraints:
+        task="|".join(study.tasks()),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=study.settings("tabulate"),
+        code=study.code("tabulate"),
+    shell:
+        "synvlp tabulate --metrics {input.metrics} --csv {output.csv} --markdown {output.markdown}"
+        " --latex {output.latex} {params.settings} > {log} 2>&1"
+
+
+rule summarize:
+    input:
+        metrics=everything("metrics.json"),
+    output:
+        summary="<results>/tables/summary.csv",
+    log:
+        "<logs>/summarize.log",
+    benchmark:
+        "<benchmarks>/summarize.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=study.settings("summarize"),
+        code=study.code("summarize"),
+    shell:
+        "synvlp summarize --metrics {input.metrics} --summary {output.summary} {params.settings} > {log} 2>&1"
+
+
+rule compare:
+    input:
+        predictions=everything("predictions.parquet"),
+    output:
+        comparison="<results>/tables/comparison.parquet",
+        csv="<results>/tables/comparison.csv",
+        markdown="<results>/tables/comparison.md",
+    log:
+        "<logs>/compare.log",
+    benchmark:
+        "<benchmarks>/compare.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        settings=study.settings("compare"),
+        code=study.code("compare"),
+    shell:
+        "synvlp compare --predictions {input.predictions} --comparison {output.comparison} --csv {output.csv}"
+        " --markdown {output.markdown} {params.settings} > {log} 2>&1"
+
+
+rule draw_figure:
+    input:
+        comparison="<results>/tables/comparison.parquet",
+    output:
+        png="<results>/tables/{task}.png",
+        svg="<results>/tables/{task}.svg",
+    log:
+        "<logs>/draw_figure/{task}.log",
+    benchmark:
+        "<benchmarks>/draw_figure/{task}.tsv"
+    wildcard_constraints:
+        task="|".join(study.tasks()),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=study.settings("draw_figure"),
+        code=study.code("draw_figure"),
+    shell:
+        "synvlp draw-figure --comparison {input.comparison} --png {output.png} --svg {output.svg}"
+        " {params.settings} > {log} 2>&1"

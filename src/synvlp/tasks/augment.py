@@ -40,7 +40,7 @@ def with_boxes(gray: Tensor, boxes: list[Tensor]) -> tuple[Tensor, list[Tensor],
     affine[:, 0, 0] = affine[:, 1, 1] = 1 / scale
     affine[:, :, 2] = -shift / scale[:, None]
     moved, remain = [], []
-    for own, factor, offset in zip(boxes, scale.to(gray.device), shift.to(gray.device), strict=True):
+    for own, factor, offset in zip(boxes, scale, shift, strict=True):
         middle = size / 2
         corner = (own[:, :2] - middle) * factor + middle + offset * middle
         low, high = corner.clamp(0, size), (corner + own[:, 2:] * factor).clamp(0, size)

@@ -22,6 +22,7 @@ PER_LEVEL = 3
 CENTRE, SIZE, OBJECT, NO_OBJECT, CLASS = 2.5, 2.5, 1.0, 0.5, 1.0
 IGNORE_IOU = 0.5
 PRIOR = 0.01  # objectness that an untrained head gives everywhere, so that the many empty places do not rule it
+CANDIDATES = 1000  # boxes of an image, by score, that non-maximum suppression looks at
 LARGEST = 4.0  # boxes are at most exp(4) anchors wide
 
 
@@ -264,6 +265,8 @@ def detect(raw: Tensor, where: Grid, *, confidence: float, nms: float, most: int
     found = []
     for own_low, own_high, own in zip(low, high, scores, strict=True):
         place, label = torch.nonzero((own >= confidence) & ((own_high - own_low).amin(1) > 0)[:, None]).T
+        best = own[place, label].argsort(descending=True, stable=True)[:CANDIDATES]
+        place, label = place[best], label[best]
         score, edges = own[place, label], torch.cat([own_low, own_high], 1)[place]
         kept = batched_nms(edges, score, label, nms)[:most]
         parts = score[kept], torch.cat([edges[kept, :2], edges[kept, 2:] - edges[kept, :2]], 1), label[kept]

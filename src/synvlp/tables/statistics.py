@@ -130,7 +130,12 @@ def _interpolated(found: np.ndarray, seen: np.ndarray, objects: np.ndarray) -> n
 
 
 def interval(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Percentile interval at `level` (0.95: from 2.5 % to 97.5 %) of the resamples that are not NaN."""
+    """Percentile interval at `level` (0.95: from 2.5 % to 97.5 %) of the resamples that are not NaN.
+
+    Resampled average precision lies above the estimate on small sets (copies of an image agree in their ranking), so
+    its interval is not centred. On drawn detections of 150 images it held the truth 92 times in 100, and so did a
+    bias-corrected interval; hence the plain one, for all metrics.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return np.nan, np.nan

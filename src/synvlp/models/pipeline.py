@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
 # Field of `Files` -> place in the pipeline's folder.
-LAYOUT = {
+FILES = {
     "model_index": "model_index.json",
     "scheduler_config": "scheduler/scheduler_config.json",
     "text_encoder_config": "text_encoder/config.json",
@@ -43,7 +43,7 @@ WEIGHTS = {"vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model", 
 
 
 class Files(job.Files):
-    """The files of a pipeline; all lie in one folder as `LAYOUT` says."""
+    """The files of a pipeline; all lie in one folder as `FILES` says."""
 
     model_index: Path = job.file("the pipeline's parts (pipeline/model_index.json)")
     scheduler_config: Path = job.file("scheduler (pipeline/scheduler/scheduler_config.json)")
@@ -58,7 +58,7 @@ class Files(job.Files):
 
     def pipeline(self) -> dict[str, Path]:
         """Field -> path of the pipeline's own files, without those that a job adds."""
-        return {name: getattr(self, name) for name in LAYOUT}
+        return {name: getattr(self, name) for name in FILES}
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def write(pipeline: Pipeline, paths: Files) -> None:
         pipeline.scheduler.save_pretrained(temporary / "scheduler")
         files.write_json(temporary / "model_index.json", _index(pipeline))
         for field, path in paths.pipeline().items():
-            _move(temporary / LAYOUT[field], path)
+            _move(temporary / FILES[field], path)
 
 
 def write_autoencoder(vae: "AutoencoderKL", config: Path, weights: Path) -> None:

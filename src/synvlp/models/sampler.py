@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from synvlp.job import Compute, JobError, log
+from synvlp.job import Compute, JobError
 from synvlp.models import device as devices
 from synvlp.models import latents as latent
 from synvlp.models.pipeline import Pipeline
@@ -67,10 +67,8 @@ class Sampler:
 
     @torch.inference_mode()
     def embed(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Text embeddings on the CPU: (len(prompts), tokens, width). Longer prompts are cut and counted in the log."""
-        ids, cut = tokens(self.pipeline.tokenizer, prompts)
-        if cut:
-            log.warning("%d of %d prompts are longer than %d tokens and were cut", cut, len(prompts), ids.shape[1])
+        """Text embeddings on the CPU: (len(prompts), tokens, width). Longer prompts are cut."""
+        ids, _ = tokens(self.pipeline.tokenizer, prompts)
         parts = []
         for rows in batches(len(ids), self.batch):
             full = pad(ids[rows], self.batch).to(self.device)

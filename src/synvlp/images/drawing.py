@@ -1,0 +1,183 @@
+"""Drawing samples for prompts: settings, the screening of a single image, and attempts that survive a kill."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from synvlp import job
+from synvlp.store import images
+from synvlp.store.seeds import seed_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from synvlp.models.pipeline import Pipeline
+    from synvlp.models.sampler import Sampler
+
+Key = tuple[str, int]  # study id and number of the draw
+
+
+class Settings(job.Compute):
+    """Settings of every job that draws samples."""
+
+    seed: int = job.setting(0, "seeds each sample's noise, together with its study id and draw", ge=0)
+    copies: int = job.setting(1, "accepted images wanted per study", ge=1)
+    steps: int = job.setting(15, "denoising steps", ge=1)
+    guidance: float = job.setting(2.0, "scale of classifier-free guidance; 1 or less: none", ge=0)
+    scheduler: Literal["dpm++", "ddim"] = job.setting("dpm++", "solver: DPM-Solver++ (2M) or DDIM")
+    batch: int = job.setting(32, "samples per pass", ge=1)
+    size: int | None = job.setting(
+        None, "side of the images; none given: what the pipeline is made for", unit="pixels", ge=8
+    )
+    min_deviation: float = job.setting(
+        8.0, "an image whose gray levels deviate less is flat", unit="gray levels", ge=0, le=128
+    )
+    max_saturated: float = job.setting(0.6, "an image with more pixels that are 0 or 255 is saturated", ge=0, le=1)
+    max_draws: int = job.setting(4, "draws per wanted image, the first one included", ge=1)
+
+
+class Drawer:
+    """Draws samples and keeps what is done, so that a job that was killed goes on and ends in the same bytes.
+
+    The batches are the same ones after a kill: those that were finished come from the saved state.
+    """
+
+    def __init__(
+        self,
+        pipeline: "Pipeline",
+        prompts: Mapping[str, str],
+        settings: Settings,
+        scratch: job.Scratch,
+        device: "torch.device",
+    ) -> None:
+        """Make a sampler for the prompts (study id -> prompt) and load the saved attempts, if there are any."""
+        from synvlp.models import sampler
+
+        self.prompts, self.settings, self.scratch = prompts, settings, scratch
+        self.sampler = make_sampler(pipeline, settings, device)
+        unique = sorted(set(prompts.values()))
+        ids, cut = sampler.tokens(pipeline.tokenizer, unique)
+        job.log.info("%d studies, %d different prompts", len(prompts), len(unique))
+        if cut:
+            job.log.warning("%d prompts are longer than %d tokens; their end is not read", cut, ids.shape[1])
+        self.rows = _restore(scratch)
+        self._embeddings: dict[str, torch.Tensor] = {}
+
+    def draw(self, wanted: Sequence[Key]) -> list[dict]:
+        """Rows of `tables.SHARD` for the wanted draws, in their order; each is judged on its own."""
+        made = []
+        parts = [wanted[part] for part in images.batches(len(wanted), self.settings.batch)]
+        for keys in job.progress(parts, f"batches of {self.settings.batch}"):
+            if not all(key in self.rows for key in keys):
+                self.rows.update(zip(keys, self._attempt(keys), strict=True))
+                if self.scratch.due():
+                    _save(self.scratch, self.rows)
+            made.extend(self.rows[key] for key in keys)
+        return made
+
+    def _attempt(self, keys: Sequence[Key]) -> list[dict]:
+        import torch
+
+        seeds = [seed_of(self.settings.seed, *key) for key in keys]
+        texts = [self.prompts[study_id] for study_id, _ in keys]
+        new = sorted(set(texts) - self._embeddings.keys())
+        self._embeddings.update(zip(new, self.sampler.embed(new), strict=True))
+        embeddings = torch.stack([self._embeddings[text] for text in texts])
+        pixels, finite = next(self.sampler.draw(embeddings, seeds))
+        return [
+            row(key, text, seed, image, bool(good), self.settings)
+            for key, text, seed, image, good in zip(keys, texts, seeds, pixels, finite, strict=True)
+        ]
+
+
+def make_sampler(pipeline: "Pipeline", settings: Settings, device: "torch.device") -> "Sampler":
+    """The sampler that the settings describe."""
+    from synvlp.models import sampler
+
+    return sampler.Sampler(
+        pipeline,
+        settings,
+        device,
+        steps=settings.steps,
+        guidance=settings.guidance,
+        kind=settings.scheduler,
+        batch=settings.batch,
+        size=settings.size,
+    )
+
+
+def next_draws(rows: Sequence[dict], studies: Sequence[str], settings: Settings) -> list[Key]:
+    """The draws that are still needed, ordered by study: as many as accepted images are missing, within the limit.
+
+    Args:
+        rows: all draws until now.
+        studies: the studies for which images are wanted.
+        settings: `copies` and `max_draws`.
+    """
+    tried = dict.fromkeys(studies, 0)
+    accepted = dict.fromkeys(studies, 0)
+    for made in rows:
+        tried[made["study_id"]] += 1
+        accepted[made["study_id"]] += made["accepted"]
+    needed = []
+    for study_id in sorted(studies):
+        first = tried[study_id]
+        missing = settings.copies - accepted[study_id]
+        allowed = settings.copies * settings.max_draws - first
+        needed.extend((study_id, first + number) for number in range(min(missing, allowed)))
+    return needed
+
+
+def row(key: Key, prompt: str, seed: int, pixels: np.ndarray, finite: bool, settings: Settings) -> dict:
+    """One row of `tables.SHARD` for an image, uint8 (S, S), that was drawn with finite numbers or not."""
+    mean, deviation, saturated = float(pixels.mean()), float(pixels.std()), share_saturated(pixels)
+    reason = ""
+    if not finite:
+        reason = "not finite"
+    elif deviation < settings.min_deviation:
+        reason = "flat"
+    elif saturated > settings.max_saturated:
+        reason = "saturated"
+    return {
+        "study_id": key[0],
+        "draw": key[1],
+        "image": images.encode(pixels),
+        "prompt": prompt,
+        "seed": seed,
+        "accepted": not reason,
+        "reason": reason,
+        "mean": mean,
+        "deviation": deviation,
+        "saturated": saturated,
+    }
+
+
+def share_saturated(pixels: np.ndarray) -> float:
+    """The share of an image's pixels, uint8, that are 0 or 255."""
+    return float(np.mean((pixels == 0) | (pixels == 255)))
+
+
+def _save(scratch: job.Scratch, rows: Mapping[Key, dict]) -> None:
+    import torch
+
+    data = b"".join(made["image"] for made in rows.values())
+    scratch.save(
+        {
+            "rows": [{**made, "image": len(made["image"])} for made in rows.values()],
+            "images": torch.frombuffer(bytearray(data), dtype=torch.uint8),
+        }
+    )
+
+
+def _restore(scratch: job.Scratch) -> dict[Key, dict]:
+    state = scratch.load()
+    if state is None:
+        return {}
+    data, start, rows = state["images"].numpy().tobytes(), 0, {}
+    for made in state["rows"]:
+        end = start + made["image"]
+        rows[made["study_id"], made["draw"]] = {**made, "image": data[start:end]}
+        start = end
+    job.log.info("%d draws were done before", len(rows))
+    return rows

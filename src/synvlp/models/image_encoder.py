@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from synvlp.job import JobError
-from synvlp.store import files, weights
+from synvlp.store import files, seeds, weights
 
 ARCHITECTURES = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet50": (Bottleneck, [3, 4, 6, 3])}
 
@@ -61,6 +61,12 @@ def build(architecture: str) -> ImageEncoder:
     return ImageEncoder(architecture)
 
 
+def seeded(architecture: str, seed: int) -> ImageEncoder:
+    """An encoder with random weights that depend on architecture and seed alone."""
+    torch.manual_seed(seeds.seed_of(seed, "image encoder"))
+    return build(architecture)
+
+
 def describe(
     architecture: str, image_size: int, mean: float | list[float] = 0.5, std: float | list[float] = 0.5
 ) -> dict[str, object]:
@@ -72,9 +78,7 @@ def describe(
         mean, std: of gray levels in [0, 1], one number or one per channel.
     """
     both = {"mean": mean, "std": std}
-    channels = {
-        name: [value] * 3 if isinstance(value, int | float) else list(value) for name, value in both.items()
-    }
+    channels = {name: [value] * 3 if isinstance(value, int | float) else list(value) for name, value in both.items()}
     return {"architecture": architecture, "image_size": image_size, **channels}
 
 
@@ -112,9 +116,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise JobError(
-            f"{path}: no readable weights; safetensors with torchvision's names are wanted"
-        ) from error
+        raise JobError(f"{path}: no readable weights; safetensors with torchvision's names are wanted") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise JobError(
             f"{path}: not a flat mapping of names to tensors; safetensors with torchvision's names are wanted"
@@ -157,9 +159,7 @@ def preprocess(pixels: Tensor, config: Mapping, size: int | None = None) -> Tens
     size = size or config["image_size"]
     gray = pixels[:, None].float() / 255
     if gray.shape[-1] != size:
-        gray = functional.interpolate(
-            gray, (size, size), mode="bilinear", antialias=True, align_corners=False
-        )
+        gray = functional.interpolate(gray, (size, size), mode="bilinear", antialias=True, align_corners=False)
     return normalise(gray, config)
 
 

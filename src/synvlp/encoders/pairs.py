@@ -1,0 +1,127 @@
+"""Build a set of image-text pairs: one table, and the pixels of its rows as one array."""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from PIL import Image
+
+from synvlp import job
+from synvlp.store import images, tables
+
+WORD = re.compile(r"[^\W_]")
+
+
+class Settings(job.Settings):
+    image_size: int = job.setting(256, "the stored images; larger ones are area-averaged", unit="px", ge=16)
+    splits: list[str] = job.setting(["train", "val"], "splits whose pairs are kept")
+    max_rejected: float = job.setting(0.05, "largest share of unreadable or constant images", ge=0, le=1)
+
+
+class Inputs(job.Files):
+    prompts: Path = job.file("prompts with the encoders' texts (Parquet)")
+    images: Path = job.file("real images, or screened synthetic ones (Parquet)")
+
+
+class Outputs(job.Files):
+    pairs: Path = job.file("pairs (Parquet)")
+    pixels: Path = job.file("pixels, row by row as the pairs: uint8 (n, size, size) (NumPy)")
+    rejected: Path = job.file("studies without a pair, with the reason (CSV)")
+
+
+def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
+    prompts = tables.read(inputs.prompts, tables.PROMPTS, ["study_id", "patient_id", "split", "text"])
+    prompts = prompts[prompts.split.isin(settings.splits)].set_index("study_id")
+    kept, rejected = check(inputs.images, prompts.text)
+    absent = sorted(set(prompts.index) - set(kept.values()) - {study for study, _ in rejected})
+    unreadable = sum(reason == "unreadable image" for _, reason in rejected)
+    _write_rejected([*rejected, *((study, "no image") for study in absent)], inputs.images, outputs.rejected)
+    job.check_rejected(unreadable, len(kept) + unreadable, settings.max_rejected, outputs.rejected)
+    if not kept:
+        raise job.JobError(f"{inputs.images} has no image of a study of {inputs.prompts} (splits {settings.splits})")
+    pairs = prompts.loc[list(kept.values())].reset_index()
+    tables.write(pairs.assign(synthetic=is_synthetic(inputs.images)), outputs.pairs, tables.PAIRS)
+    pixels = _pixels(inputs.images, kept, settings.image_size)
+    images.write_pixels(outputs.pixels, pixels, len(pairs), settings.image_size)
+    counts = ", ".join(f"{count} {split}" for split, count in pairs.split.value_counts().sort_index().items())
+    job.log.info(
+        "%d pairs (%s); of %d studies, %d have no image, %d an unreadable one, %d no words",
+        *(len(pairs), counts, len(prompts), len(absent), unreadable, len(rejected) - unreadable),
+    )
+
+
+def check(path: Path, texts: pd.Series) -> tuple[dict[int, str], list[tuple[str, str]]]:
+    """Which images have a text.
+
+    Args:
+        path: a table of images, ordered by study, as the store writes them.
+        texts: by study.
+
+    Returns:
+        The rows that make a pair, with their study; and the studies that make none, with the reason.
+    """
+    known = texts.to_dict()
+    kept, rejected = {}, []
+    for row, study, data in _rows(path):
+        if study not in known:
+            continue
+        if not WORD.search(known[study]):
+            rejected.append((study, "no words"))
+        elif not is_readable(data):
+            rejected.append((study, "unreadable image"))
+        else:
+            kept[row] = study
+    if list(kept.values()) != sorted(kept.values()):
+        raise job.JobError(f"{path}: its rows must be ordered by study_id")
+    return kept, rejected
+
+
+def is_readable(data: bytes) -> bool:
+    """Whether bytes are an image file that is whole, as far as its checksums tell."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def is_synthetic(path: Path) -> bool:
+    """Whether a table of images is one of synthetic images. Raises JobError if it is no table of images."""
+    try:
+        names = set(pq.read_schema(path).names)
+    except (ValueError, OSError) as error:
+        raise job.JobError(f"{path}: not a readable Parquet table ({error})") from error
+    if not names >= set(tables.IMAGES.columns):
+        raise job.JobError(f"{path}: a table of images has the columns {', '.join(tables.IMAGES.columns)}")
+    return "draw" in names
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, bytes]]:
+    """Row number, study and image bytes of all images that were not screened out."""
+    names = ["study_id", "image", *(["accepted"] if is_synthetic(path) else [])]
+    row = 0
+    with pq.ParquetFile(path) as table:
+        for part in table.iter_batches(batch_size=256, columns=names):
+            for record in part.to_pylist():
+                if record.get("accepted", True):
+                    yield row, record["study_id"], record["image"]
+                row += 1
+
+
+def _pixels(path: Path, kept: dict[int, str], size: int) -> Iterator[np.ndarray]:
+    wanted = ((study, data) for row, study, data in _rows(path) if row in kept)
+    for study, data in job.progress(wanted, "images", total=len(kept)):
+        try:
+            yield images.resize(images.decode(data), size)
+        except ValueError as error:
+            raise job.JobError(f"{path}: the image of study {study} is damaged ({error})") from error
+
+
+def _write_rejected(rejected: list[tuple[str, str]], source: Path, path: Path) -> None:
+    rows = [(study, source.name, reason) for study, reason in sorted(rejected)]
+    tables.write_csv(pd.DataFrame(rows, columns=list(tables.REJECTED.columns)), path)

@@ -105,3 +105,29 @@ rule draw_figure:
     shell:
         "synvlp draw-figure --comparison {input.comparison} --png {output.png} --svg {output.svg}"
         " {params.settings} > {log} 2>&1"
+
+
+rule write_page:
+    input:
+        **{kind: list(shown.values()) for kind, shown in study.page().items()},
+        comparison="<results>/tables/comparison.parquet",
+        tables=expand("<results>/tables/{task}.md", task=study.tasks()),
+        figures=expand("<results>/tables/{task}.svg", task=study.tasks()),
+    output:
+        page="<results>/tables/index.html",
+    log:
+        "<logs>/write_page.log",
+    benchmark:
+        "<benchmarks>/write_page.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=study.settings("write_page"),
+        code=study.code("write_page"),
+    shell:
+        "synvlp write-page --comparison {input.comparison} --tables {input.tables} --figures {input.figures}"
+        " --pictures {input.pictures} --audits {input.audits} --measures {input.measures}"
+        " --screenings {input.screenings} --rejected {input.rejected} --page {output.page}"
+        " {params.settings} > {log} 2>&1"

@@ -27,7 +27,6 @@ VERBS = {
     "train-diffusion": "synvlp.generators.diffusion",
     "finetune-diffusion": "synvlp.generators.finetune",
     "adopt-pipeline": "synvlp.generators.adopt",
-    "sample-prompts": "synvlp.generators.samples",
     "synthesize": "synvlp.images.synthesize",
     "screen": "synvlp.images.screen",
     "contact-sheet": "synvlp.images.sheet",

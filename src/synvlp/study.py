@@ -109,7 +109,7 @@ def schema() -> type[Section]:
             _about("files that a set of synthetic images is split into; one job each", 1, ge=1, le=100_000),
         ),
         synthesize=_part("images.synthesize", "shard", "shards"),
-        screen=_part("images.screen"),
+        screen=_part("images.screen", *_drawing()),
         contact_sheet=_part("images.sheet"),
     )
     pair_set = create_model(
@@ -170,7 +170,7 @@ def schema() -> type[Section]:
         "tables",
         __base__=Section,
         tabulate=_part("tables.tabulate", "task", *runs[1:]),
-        compare=_part("tables.comparison", *runs),
+        compare=_part("tables.comparison", *runs, "exclusive"),
         draw_figure=_part("tables.figure", "task"),
     )
     return create_model(
@@ -277,20 +277,21 @@ class Study:
         runs += [
             {"method": method, "source": source, "seed": seed}
             for method in part.methods
-            for source in self.parts.sources
+            for source in sorted(self.parts.sources)
             for seed in part.seeds
         ]
         return runs
 
     def datasets(self, task: str | None = None) -> list[str]:
         """The names of the data sets, of one task or of all."""
-        return [name for name, part in self.parts.tasks.datasets.items() if task in (None, part.task)]
+        return [name for name, part in sorted(self.parts.tasks.datasets.items()) if task in (None, part.task)]
 
     def runs(self, task: str | None = None) -> list[dict[str, Any]]:
         """Every encoder on every data set of a task (or of all), as wildcards and its task."""
         return [
-            {"task": self.parts.tasks.datasets[dataset].task, "dataset": dataset, **encoder}
-            for dataset in self.datasets(task)
+            {"task": kind, "dataset": dataset, **encoder}
+            for kind in ([task] if task else self.tasks())
+            for dataset in self.datasets(kind)
             for encoder in self.encoders()
         ]
 
@@ -307,6 +308,11 @@ class Study:
             if part.generator and name in used
         }
         return [{"generator": generator, "corpus": corpus} for generator, corpus in sorted(found)]
+
+    def text_file(self, name: str) -> str | list:
+        """A file of the BERT folder that the text encoders start from; nothing if they start from scratch."""
+        folder = self.parts.encoders.text_folder
+        return f"{folder}/{name}" if folder else []
 
     def pipeline_source(self, generator: str) -> list[str]:
         """The files of the published pipeline that a generator starts from; its folder if there are none.
@@ -327,7 +333,50 @@ class Study:
         used = {part.corpus for part in self.parts.pair_sets.values()}
         used |= {part.corpus for part in self.parts.tasks.datasets.values()}
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
-        return [name for name in self.parts.corpora if name in used]
+        return sorted(used)
+
+    def page(self) -> dict[str, dict[str, str]]:
+        """What the study's page shows: for each kind of material its titles, each with a file."""
+        corpora, sets, first = self.corpora(), self.image_sets(), self.parts.encoders.seeds[0]
+        drawn = [name for name in corpora if self.parts.corpora[name].kind == "phantom"]
+        trained = sorted(
+            {item["generator"] for item in sets if self.parts.generators[item["generator"]].kind != "published"}
+        )
+        scratch = [name for name in trained if self.parts.generators[name].kind == "diffusion"]
+        images = {
+            f"{item['generator']}, prompts of {item['corpus']}": "<results>/images/{generator}/{corpus}".format(**item)
+            for item in sets
+        }
+        pictures = {
+            **{f"Corpus {name}": f"<results>/corpora/{name}/preview.png" for name in drawn},
+            **{f"Real beside synthetic: {title}": f"{folder}/sheet.png" for title, folder in images.items()},
+            **{f"Samples of {name}": f"<results>/generators/{name}/samples.png" for name in trained},
+            **{
+                f"What the autoencoder of {name} keeps": f"<results>/generators/{name}/autoencoder/reconstructions.png"
+                for name in scratch
+            },
+            **{f"Loss of {name}": f"<results>/generators/{name}/curve.png" for name in trained},
+            **{
+                f"Loss of {method}, {source}": f"<results>/encoders/{method}/{source}/seed-{first}/curve.png"
+                for method in self.parts.encoders.methods
+                for source in sorted(self.parts.sources)
+            },
+        }
+        return {
+            "pictures": pictures,
+            "audits": {name: f"<results>/reports/{name}/audit.json" for name in corpora},
+            "measures": {name: f"<results>/reports/{name}/measures.json" for name in drawn},
+            "screenings": {title: f"{folder}/summary.json" for title, folder in images.items()},
+            "rejected": {
+                **{f"Studies of {name}": f"<results>/corpora/{name}/rejected.csv" for name in corpora},
+                **{
+                    f"Reports of {name}, sections": f"<results>/reports/{name}/sections_rejected.csv"
+                    for name in corpora
+                },
+                **{f"Reports of {name}, prompts": f"<results>/reports/{name}/prompts_rejected.csv" for name in corpora},
+                **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
+            },
+        }
 
     def _check_names(self) -> None:
         """Every name that a part of the config refers to must exist."""
@@ -403,7 +452,8 @@ def _corpus(study: Study, w: Any) -> dict[str, Any]:
 
 def _pretrain(study: Study, w: Any) -> dict[str, Any]:
     shared = study.parts.encoders
-    weights = list(study.parts.sources[w.source].values())
+    source = study.parts.sources[w.source]
+    weights = [source[name] for name in sorted(source)]
     return {**shared.pretrain, **getattr(shared, w.method), "weights": weights, "seed": int(w.seed)}
 
 
@@ -424,6 +474,16 @@ def _task(verb: str) -> Callable[[Study, Any], dict[str, Any]]:
     return lambda s, w: {**_all(getattr(s.parts.tasks, verb)), **s.parts.tasks.datasets[w.dataset].override}
 
 
+def _drawing() -> list[str]:
+    """The settings of drawing: screening draws again with those that the shards were drawn with."""
+    return list(importlib.import_module("synvlp.images.drawing").Settings.model_fields)
+
+
+def _screen(study: Study, w: Any) -> dict[str, Any]:
+    drawing = {name: getattr(study.parts.images.synthesize, name) for name in _drawing()}
+    return {**drawing, **_all(study.parts.images.screen)}
+
+
 def _runs(study: Study, task: str | None = None) -> dict[str, list]:
     runs = study.runs(task)
     return {
@@ -432,6 +492,28 @@ def _runs(study: Study, task: str | None = None) -> dict[str, list]:
         "sources": [run["source"] for run in runs],
         "encoder_seeds": [run["seed"] for run in runs],
     }
+
+
+def _compare(study: Study, w: Any) -> dict[str, Any]:
+    exclusive = [
+        name for name in study.datasets("classification") if study.parts.tasks.datasets[name].kind == "exclusive"
+    ]
+    tasks = [run["task"] for run in study.runs()]
+    return {**_all(study.parts.tables.compare), **_runs(study), "tasks": tasks, "exclusive": exclusive}
+
+
+def _page(study: Study, w: Any) -> dict[str, Any]:
+    titles = {
+        setting: list(study.page()[kind])
+        for setting, kind in (
+            ("picture_titles", "pictures"),
+            ("audit_titles", "audits"),
+            ("measure_titles", "measures"),
+            ("screening_titles", "screenings"),
+            ("rejected_titles", "rejected"),
+        )
+    }
+    return {"study": study.name, "reference": study.parts.tables.compare.reference, **titles}
 
 
 # Rule -> its job's module and where the study's choices for it are. A module may hold wildcards.
@@ -463,7 +545,7 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
         "synvlp.images.synthesize",
         lambda s, w: {**_all(s.parts.images.synthesize), "shard": int(w.shard), "shards": s.parts.images.shards},
     ),
-    "screen": ("synvlp.images.screen", lambda s, w: _all(s.parts.images.screen)),
+    "screen": ("synvlp.images.screen", _screen),
     "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
     "build_pairs": ("synvlp.encoders.pairs", lambda s, w: _all(s.parts.encoders.build_pairs)),
@@ -476,6 +558,14 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "classify": ("synvlp.tasks.classification", _task("classify")),
     "segment": ("synvlp.tasks.segmentation", _task("segment")),
     "detect": ("synvlp.tasks.detection", _task("detect")),
+    "tabulate": (
+        "synvlp.tables.tabulate",
+        lambda s, w: {**_all(s.parts.tables.tabulate), **_runs(s, w.task), "task": w.task},
+    ),
+    "summarize": ("synvlp.tables.summary", lambda s, w: _runs(s)),
+    "compare": ("synvlp.tables.comparison", _compare),
+    "draw_figure": ("synvlp.tables.figure", lambda s, w: {**_all(s.parts.tables.draw_figure), "task": w.task}),
+    "write_page": ("synvlp.tables.page", _page),
 }
 
 

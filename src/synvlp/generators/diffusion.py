@@ -22,7 +22,7 @@ class Settings(options.Denoising):
     layers: int = job.setting(1, "residual blocks per level of the U-Net", ge=1)
     groups: int = job.setting(8, "groups of the U-Net's normalization; divides each of `channels`", ge=1)
     head_width: int = job.setting(8, "channels per attention head of the U-Net", ge=1)
-    vocabulary: int = job.setting(1000, "tokens of the tokenizer at most", ge=300)
+    vocabulary: int = job.setting(1000, "tokens of the tokenizer at most; 514 of them are bytes", ge=520)
     tokens: int = job.setting(48, "length of a prompt, in tokens; longer ones are cut", ge=8)
     text_width: int = job.setting(128, "width of the text encoder", ge=8)
     text_layers: int = job.setting(2, "layers of the text encoder", ge=1)

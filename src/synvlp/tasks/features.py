@@ -49,8 +49,8 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         features[part] = encode(encoder, pixels[part], config, settings)
         if scratch.due():
             scratch.save({"done": part.stop, "features": features[: part.stop].clone()})
-    with files.replacing(outputs.features) as path:
-        np.save(path, features.numpy())
+    with files.replacing(outputs.features) as path, path.open("wb") as file:
+        np.save(file, features.numpy())
     job.log.info("%d images, %d features each", *features.shape)
     scratch.remove()
 

@@ -123,7 +123,8 @@ class Fit:
         from synvlp.tasks import unet
 
         torch.manual_seed(seed_of(run[1], "init"))
-        decoder = unet.Decoder(data.architecture, settings.decoder_channels, len(data.labels)).to(data.where)
+        decoder = unet.Decoder(data.architecture, settings.decoder_channels, len(data.labels))
+        decoder = decoder.to(data.where, memory_format=torch.channels_last)
         self.settings, self.data, self.rows, self.run = settings, data, rows, run
         self.network = torch.nn.ModuleDict({"decoder": decoder})
         if data.trunk.tuned:

@@ -61,7 +61,7 @@ class Trunk:
         if self._cache is None:
             return self.maps(self.gray(rows))
         chosen = torch.from_numpy(np.asarray(rows)).to(self._where)
-        return [kept.index_select(0, chosen) for kept in self._cache]
+        return [kept.index_select(0, chosen).permute(0, 3, 1, 2) for kept in self._cache]
 
     def batches(self, rows: np.ndarray, size: int = BATCH) -> list[np.ndarray]:
         """`rows`, at most `size` at a time."""
@@ -77,10 +77,14 @@ class Trunk:
             job.log.info("feature maps of all images take %.2f GB, more than cache_gb: not kept", size)
             return
         job.log.info("keeping feature maps of all images: %.2f GB", size)
-        kept = [torch.empty((len(self.pixels), *shape), device=self._where) for shape in shapes]
+        # Channels come last in memory, in which convolutions are faster on the CPU.
+        kept = [
+            torch.empty((len(self.pixels), height, width, channels), device=self._where)
+            for channels, height, width in shapes
+        ]
         for rows in job.progress(self.batches(np.arange(len(self.pixels))), "batches"):
             for array, found in zip(kept, self.maps(self.gray(rows)), strict=True):
-                array[rows[0] : rows[-1] + 1] = found
+                array[rows[0] : rows[-1] + 1] = found.permute(0, 2, 3, 1)
         self._cache = kept
 
 

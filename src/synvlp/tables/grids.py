@@ -69,7 +69,7 @@ def of_json(value: object, title: str = "") -> list[Grid]:
     """Grids of a JSON value: plain entries in one grid of two columns, mappings of mappings as tables of their own."""
     if isinstance(value, list):
         if value and all(isinstance(item, dict) for item in value):
-            return [_of_records(title, "", [("", item) for item in value])]
+            return [_of_records(title, [("", item) for item in value])]
         return [Grid([], [[Cell(_shown(item))] for item in value], title)] if value else []
     if not isinstance(value, dict):
         return [Grid([], [[Cell(_shown(value))]], title)]
@@ -79,7 +79,7 @@ def of_json(value: object, title: str = "") -> list[Grid]:
     for name, item in nested.items():
         below = f"{title}, {_words(name)}" if title else _words(name).capitalize()
         if isinstance(item, dict) and item and all(isinstance(part, dict) for part in item.values()):
-            found.append(_of_records(below, _words(name), list(item.items())))
+            found.append(_of_records(below, list(item.items())))
         else:
             found += of_json(item, below)
     return found
@@ -130,11 +130,11 @@ def _figure(row: tuple | None, width: int = 1) -> Cell:
     return Cell(names.signed(row.value), note, kind, row.verdict)
 
 
-def _of_records(title: str, first: str, records: list[tuple[str, dict]]) -> Grid:
+def _of_records(title: str, records: list[tuple[str, dict]]) -> Grid:
     """A table of mappings: one row each, one column per key that any of them has."""
     keys = list(dict.fromkeys(key for _, record in records for key in record))
     named = any(name for name, _ in records)
-    heads = [Cell(first, kind="text")] * named + [Cell(_words(key), kind=_kind(records, key)) for key in keys]
+    heads = [Cell("", kind="text")] * named + [Cell(_words(key), kind=_kind(records, key)) for key in keys]
     rows = [
         [Cell(_words(name), kind="text")] * named + [_number(record.get(key, "")) for key in keys]
         for name, record in records
@@ -172,7 +172,7 @@ def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(map(_shown, value)) or "none"
+        return "; ".join(map(_shown, value)) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{_words(name)} {_shown(item)}" for name, item in value.items()) or "none"
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)

@@ -46,7 +46,7 @@ def read(text: str) -> Pipes:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in re.split(r"(?<!\\) \| ", line.strip()[2:-2])]
+    return [cell.strip() for cell in re.findall(r"(?:\\.|[^|\\])+", line.strip()[1:-1])]
 
 
 def _cell(text: str) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ TRUE = (60, 200, 90)
 PREDICTED = (255, 140, 0)
 SIDE = 256  # pixels a tile, at least
 GAP = 4
+LEGEND = 16  # pixels high
 COLUMNS = 4
 
 
@@ -48,10 +49,14 @@ def boxes(pixels: np.ndarray, true: np.ndarray, predicted: np.ndarray, scores: S
 
 
 def write(path: Path, tiles: Sequence[Image.Image]) -> None:
-    """Write tiles of one size as a PNG, four in a row."""
+    """Write tiles of one size as a PNG, four in a row, above a line that explains the colours."""
     side = tiles[0].width + GAP
     columns = min(COLUMNS, len(tiles))
-    sheet = Image.new("RGB", (columns * side - GAP, -(-len(tiles) // columns) * side - GAP), (255, 255, 255))
+    bottom = -(-len(tiles) // columns) * side
+    sheet = Image.new("RGB", (columns * side - GAP, bottom + LEGEND), (20, 20, 20))
+    pen = ImageDraw.Draw(sheet)
+    pen.text((GAP, bottom), "true", fill=TRUE)
+    pen.text((GAP + 40, bottom), "predicted", fill=PREDICTED)
     for number, tile in enumerate(tiles):
         sheet.paste(tile, (number % columns * side, number // columns * side))
     buffer = io.BytesIO()

@@ -315,3 +315,12 @@ def test_names_are_escaped_in_markdown(study):
     assert r"| &lt;b&gt;&amp;\_% |" in text
     assert r"MGCA, a\|b" in text
     assert "<b>" not in text
+
+
+def test_a_split_on_which_nothing_is_defined_gives_no_rows(study, caplog):
+    study.add(scores(1).assign(target=0), "mgca", "real")
+    study.add(scores(2).assign(target=0), "random", "none")
+    with caplog.at_level(logging.INFO, "synvlp"):
+        frame = study.compare()
+    assert frame.empty
+    assert "chest: 3 figures are not defined on this test split and left out" in caplog.text

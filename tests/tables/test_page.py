@@ -291,3 +291,9 @@ def test_titles_must_fit_the_files(study, tmp_path):
     inputs, settings = study
     with pytest.raises(job.JobError, match="picture_titles has 1 entries for 2 files in pictures"):
         write(inputs, settings | {"picture_titles": ["one"]}, tmp_path)
+
+
+def test_an_empty_comparison_is_left_out(tmp_path):
+    path = comparison(tmp_path, VALUES)
+    tables.write(tables.read(path, tables.COMPARISON)[:0], path, tables.COMPARISON)
+    assert "<section" not in write({"comparison": path}, {}, tmp_path)

@@ -153,14 +153,16 @@ def rejections(lists: list[tuple[str, Path]], shown: int) -> grids.Grid | None:
 
 def compared(path: Path | None, reference: str) -> dict:
     """The parts of the page that come from the comparison."""
+    nothing = {"question": "", "answers": [], "caveats": "", "comparisons": []}
     if path is None:
-        return {"question": "", "answers": [], "caveats": "", "comparisons": []}
+        return nothing
     try:
         frame = tables.read(path, tables.COMPARISON)
     except tables.TableError as error:
         raise job.JobError(str(error)) from error
     if frame.empty:
-        raise job.JobError(f"{path}: holds no row: compare at least one encoder's predictions")
+        job.log.info("the comparison holds no row; its parts of the page are left out")
+        return nothing
     return {
         "question": findings.question(frame, reference),
         "answers": findings.answers(frame),

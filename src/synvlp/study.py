@@ -171,7 +171,7 @@ def schema() -> type[Section]:
         __base__=Section,
         tabulate=_part("tables.tabulate", "task", *runs[1:]),
         compare=_part("tables.comparison", *runs, "exclusive"),
-        draw_figure=_part("tables.figure", "task"),
+        draw_figure=_part("tables.figure", "task", "baseline"),
     )
     return create_model(
         "study",
@@ -513,7 +513,9 @@ def _page(study: Study, w: Any) -> dict[str, Any]:
             ("rejected_titles", "rejected"),
         )
     }
-    return {"study": study.name, "reference": study.parts.tables.compare.reference, **titles}
+    overlay = "" if study.name == "demo" else f" --configfile studies/{study.name}.yaml"
+    command = f"snakemake --cores all{overlay}"
+    return {"study": study.name, "reference": study.parts.tables.compare.reference, "command": command, **titles}
 
 
 # Rule -> its job's module and where the study's choices for it are. A module may hold wildcards.
@@ -564,7 +566,14 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     ),
     "summarize": ("synvlp.tables.summary", lambda s, w: _runs(s)),
     "compare": ("synvlp.tables.comparison", _compare),
-    "draw_figure": ("synvlp.tables.figure", lambda s, w: {**_all(s.parts.tables.draw_figure), "task": w.task}),
+    "draw_figure": (
+        "synvlp.tables.figure",
+        lambda s, w: {
+            **_all(s.parts.tables.draw_figure),
+            "task": w.task,
+            "baseline": s.parts.tables.compare.baseline,
+        },
+    ),
     "write_page": ("synvlp.tables.page", _page),
 }
 

@@ -98,8 +98,8 @@ rule pretrain:
         tokenizer=rules.train_tokenizer.output.tokenizer,
         tokenizer_config=rules.train_tokenizer.output.config,
         image_weights=study.parts.encoders.imagenet_weights or [],
-        text_config=study.text_file("config.json"),
-        text_weights=study.text_file("model.safetensors"),
+        bert_config=study.text_file("config.json"),
+        bert_weights=study.text_file("model.safetensors"),
     output:
         **{name: f"<results>/encoders/{{method}}/{{source}}/seed-{{seed}}/{path}" for name, path in ENCODER.items()},
     log:
@@ -119,7 +119,7 @@ rule pretrain:
     shell:
         "synvlp pretrain-{wildcards.method} --pairs {input.pairs} --pixels {input.pixels}"
         " --tokenizer {input.tokenizer} --tokenizer-config {input.tokenizer_config}"
-        " --image-weights {input.image_weights} --text-config {input.text_config} --text-weights {input.text_weights}"
+        " --image-weights {input.image_weights} --bert-config {input.bert_config} --bert-weights {input.bert_weights}"
         " --image-encoder {output.image_encoder} --image-config {output.image_config}"
         " --text-config {output.text_config} --text-weights {output.text_weights}"
         " --text-tokenizer {output.text_tokenizer} --text-tokenizer-config {output.text_tokenizer_config}"

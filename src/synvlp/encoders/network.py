@@ -51,16 +51,16 @@ def build(method: Method, settings: Training, inputs: Inputs) -> Network:
 
 
 def _text_encoder(settings: Training, inputs: Inputs, vocabulary: int) -> Any:
-    if (inputs.text_config is None) != (inputs.text_weights is None):
-        raise JobError("a text encoder to start from needs both text_config and text_weights")
-    if inputs.text_config is None:
+    if (inputs.bert_config is None) != (inputs.bert_weights is None):
+        raise JobError("a text encoder to start from needs both bert_config and bert_weights")
+    if inputs.bert_config is None:
         shape = (settings.text_layers, settings.text_hidden, settings.text_heads)
         return text_encoder.build(vocabulary, *shape, settings.length, settings.text_dropout)
-    text = text_encoder.load(inputs.text_config, inputs.text_weights, settings.text_layers)
+    text = text_encoder.load(inputs.bert_config, inputs.bert_weights, settings.text_layers)
     for name, needed, has in (
         ("subwords", vocabulary, text.config.vocab_size),
         ("tokens", settings.length, text.config.max_position_embeddings),
     ):
         if needed > has:
-            raise JobError(f"{inputs.text_config}: has room for {has} {name}, but {needed} are asked for")
+            raise JobError(f"{inputs.bert_config}: has room for {has} {name}, but {needed} are asked for")
     return text

@@ -53,8 +53,8 @@ class Inputs(job.Files):
     image_weights: Path | None = job.optional_file(
         "weights of the image encoder to start from (safetensors, torchvision's names)"
     )
-    text_config: Path | None = job.optional_file("config.json of a BERT to start from")
-    text_weights: Path | None = job.optional_file("model.safetensors of that BERT")
+    bert_config: Path | None = job.optional_file("config.json of a BERT to start from")
+    bert_weights: Path | None = job.optional_file("model.safetensors of that BERT")
 
 
 class Outputs(job.Files):

@@ -12,6 +12,8 @@ from synvlp import job
 from synvlp.store import images, seeds, tables
 
 SPLITS = ("train", "val", "test")
+UNWANTED = "view left out"  # how the reason of what is in order, but not wanted, begins
+SHOWN = 10  # how many of the items that were set aside stand in the log
 
 
 class Outputs(job.Files):
@@ -84,6 +86,9 @@ class Corpus:
         reasons = Counter(row["reason"].partition(":")[0] for row in self.rejected)
         for reason, count in sorted(reasons.items()):
             job.log.info("set aside %d: %s", count, reason)
+        wrong = [row for row in self.rejected if not row["reason"].startswith(UNWANTED)]
+        for row in wrong[:SHOWN]:
+            job.log.info("set aside %s (%s): %s", row["item"], row["file"], row["reason"])
 
 
 def split_of(seed: int, patient_id: str) -> str:

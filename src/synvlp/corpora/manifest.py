@@ -1,0 +1,250 @@
+"""Read a collection of images with a manifest.csv: the layout of open-cxr, and the way in for one's own data.
+
+Everything else lies beside the manifest and is named in it: images, masks, and COCO files in coco/. The layout
+is described in docs/data.md. Each row that cannot be used is set aside with its reason, and the rest goes on.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from synvlp import job
+from synvlp.corpora import checks, coco, corpus
+from synvlp.corpora.checks import Fit, Rejected, Row
+from synvlp.store import images
+
+REQUIRED = ("image_id", "patient_id", "file")
+HINT = "the layout is described in docs/data.md"
+# Column -> (annotation set, file that names its classes beside the manifest, the names where there is none).
+MASKS: dict[str, tuple[str, str, dict[int, str]]] = {
+    "lung_mask": ("lung_masks", "masks/lung_classes.json", {0: "background", 1: "right_lung", 2: "left_lung"}),
+    "semantic_mask": ("semantic", "masks/semantic_classes.json", {}),
+}
+
+
+class Settings(job.Settings):
+    """Settings of a collection with a manifest."""
+
+    image_size: int = job.setting(320, "long side of the stored images", unit="pixels", ge=32, le=2048)
+    collection: str = job.setting("own", "name of the collection where neither a column nor an id's prefix gives one")
+    text_kind: Literal["report", "note"] = job.setting("note", "what the texts are")
+    leave_out_views: list[str] = job.setting(
+        ["L", "LL", "Lateral"], "views to leave out; a frontal study has no use for them"
+    )
+    split_seed: int = job.setting(0, "seeds the split where the manifest has no column split", ge=0)
+    max_rejected: float = job.setting(0.05, "share of rows that may be set aside before the run stops", ge=0, le=1)
+
+
+class Inputs(job.Files):
+    manifest: Path = job.file("manifest.csv; all other files of the collection lie in its folder")
+
+
+class Outputs(corpus.Outputs):
+    """The corpus."""
+
+
+@dataclass
+class Reader:
+    """The collection while it is read."""
+
+    settings: Settings
+    folder: Path
+    corpus: corpus.Corpus
+    identities: checks.Identities
+    fits: dict[str, Fit]  # study id -> how its image lies in the stored one
+    pictures: dict[str, tuple[str, str]]  # group of equal pictures -> first study, its split
+    ids: set[str]  # of all rows, also of those that were set aside
+    known: dict[str, str]  # image file -> study id, likewise
+    lost: int = 0  # rows that were set aside because something is wrong with them
+
+
+def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
+    """Read the collection. Raises JobError if the manifest is unusable or too much was set aside."""
+    folder = inputs.manifest.parent
+    rows = checks.read_csv(inputs.manifest, REQUIRED, HINT)
+    reader = Reader(settings, folder, corpus.Corpus(), checks.Identities(), {}, {}, set(), {})
+    for row in job.progress(rows, "rows"):
+        name = row.get("image_id") or f"line {row.line}"
+        reader.ids.add(name)
+        reader.known[row.get("file")] = name
+        try:
+            _read_row(reader, row)
+        except Rejected as error:
+            reader.corpus.reject(name, inputs.manifest.name, str(error))
+            reader.lost += not str(error).startswith(corpus.UNWANTED)
+    marked, spoilt = _read_masks(reader, rows)
+    more, worse = _read_boxes(reader)
+    reader.corpus.write(outputs)
+    job.check_rejected(reader.lost, len(rows), settings.max_rejected, outputs.rejected)
+    job.check_rejected(spoilt + worse, marked + more, settings.max_rejected, outputs.rejected)
+
+
+def _read_row(reader: Reader, row: Row) -> None:
+    """Add one row to the corpus. Raises Rejected."""
+    if row.problem:
+        raise Rejected(row.problem)
+    study_id, patient_id = row.get("image_id"), row.get("patient_id")
+    if not study_id or not patient_id:
+        raise Rejected("missing id: image_id and patient_id must be filled")
+    view, unwanted = row.get("view"), {name.lower() for name in reader.settings.leave_out_views}
+    if view.lower() in unwanted:
+        raise Rejected(f"{corpus.UNWANTED}: {view}")
+    split = (
+        checks.split_named(row.get("split"))
+        if "split" in row.cells
+        else corpus.split_of(reader.settings.split_seed, patient_id)
+    )
+    text = row.get("text").replace("\ufffd", " ").strip()
+    if not row.get("file") and not text:
+        raise Rejected("neither an image nor a text")
+    fit, image, digest = _read_image(reader, row) if row.get("file") else (None, b"", "")
+    group = _check_copies(reader, row, digest, split)
+    reader.identities.check(study_id, patient_id, split)
+    reader.pictures |= {name: (study_id, split) for name in group if name not in reader.pictures}
+    if fit:
+        reader.fits[study_id] = fit
+    labels, labelled = checks.labels_of(row.get("labels"))
+    study = {
+        "study_id": study_id,
+        "patient_id": patient_id,
+        "collection": _collection(reader, row),
+        "split": split,
+        "view": view,
+        "sex": {"f": "F", "m": "M"}.get(row.get("sex")[:1].lower(), ""),
+        "age": _age(row.get("age")),
+        "labels": labels,
+        "labelled": labelled,
+    }
+    reader.corpus.add(study, text=text, kind=reader.settings.text_kind, image=image)
+
+
+def _read_image(reader: Reader, row: Row) -> tuple[Fit, bytes, str]:
+    """How the image lies in the stored one, the stored one (PNG), and a digest of the gray levels as read."""
+    data = checks.beside(reader.folder, row.get("file")).read_bytes()
+    expected = row.get("sha256").lower()
+    if expected and hashlib.sha256(data).hexdigest() != expected:
+        raise Rejected("changed file: its SHA-256 is not the manifest's")
+    pixels = checks.read_gray(data)
+    fit = Fit(pixels.shape[1], pixels.shape[0], reader.settings.image_size)
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return fit, images.encode(fit.image(pixels)), digest
+
+
+def _check_copies(reader: Reader, row: Row, digest: str, split: str) -> list[str]:
+    """The groups of equal pictures a row belongs to. Raises Rejected if one of them is in another split."""
+    groups = [f"group {row.get('dup_group')}"] if row.get("dup_group") else []
+    groups += [f"pixels {digest}"] if digest else []
+    for group in groups:
+        first, there = reader.pictures.get(group, ("", split))
+        if there != split:
+            raise Rejected(f"copy in two splits: {split} here, {there} as {first}")
+    return groups
+
+
+def _collection(reader: Reader, row: Row) -> str:
+    """The column `collection`, else the letters before the id's first underscore, else the setting."""
+    prefix, found, _ = row.get("image_id").partition("_")
+    return row.get("collection") or (prefix if found and prefix.isalpha() else reader.settings.collection)
+
+
+def _age(cell: str) -> float:
+    """Years; 90 for all ages over 89; NaN where it is none."""
+    try:
+        age = float(cell)
+    except ValueError:
+        return float("nan")
+    return min(age, 90.0) if 0 <= age <= 125 else float("nan")
+
+
+def _read_masks(reader: Reader, rows: Iterable[Row]) -> tuple[int, int]:
+    """Read the masks that the manifest names; returns how many there were and how many were set aside."""
+    classes = {column: _classes(reader, *MASKS[column][1:]) for column in MASKS}
+    total = lost = 0
+    for row in rows:
+        study_id = row.get("image_id")
+        for column, (name, _, _) in MASKS.items():
+            if not row.get(column) or study_id not in reader.fits:
+                continue
+            total += 1
+            try:
+                _read_mask(reader, study_id, name, row.get(column), classes[column])
+            except Rejected as error:
+                lost += 1
+                reader.corpus.reject(study_id, row.get(column), str(error))
+    return total, lost
+
+
+def _classes(reader: Reader, file: str, default: dict[int, str]) -> dict[int, str]:
+    path = reader.folder / file
+    if not path.is_file():
+        return default
+    try:
+        named = json.loads(path.read_bytes().decode("utf-8-sig"))
+        return {int(number): str(name) for number, name in named.items()}
+    except (ValueError, AttributeError) as error:
+        raise job.JobError(f'{path} is not JSON of the form {{"0": "background", "1": "right_lung"}}') from error
+
+
+def _read_mask(reader: Reader, study_id: str, name: str, file: str, classes: dict[int, str]) -> None:
+    numbers = checks.read_classes(checks.beside(reader.folder, file).read_bytes())
+    found = set(numbers.ravel().tolist()) - {0}
+    if unknown := found - set(classes):
+        raise Rejected(f"unknown class in mask: {min(unknown)}")
+    if not found:
+        raise Rejected("empty mask")
+    fit = reader.fits[study_id]
+    masks = [(classes[number], fit.mask(numbers == number)) for number in sorted(found)]
+    for category, mask in masks:
+        reader.corpus.mark(study_id, name, category, None, mask)
+
+
+def _read_boxes(reader: Reader) -> tuple[int, int]:
+    """Read the COCO files; returns how many images they mark and how many of these were set aside."""
+    total = lost = absent = 0
+    seen: set[tuple[str, str]] = set()
+    for path in sorted((reader.folder / "coco").glob("*.json")):
+        name, file = coco.set_name(path), f"coco/{path.name}"
+        try:
+            entries = list(coco.read(path))
+        except Rejected as error:
+            total, lost = total + 1, lost + 1
+            reader.corpus.reject(name, file, str(error))
+            continue
+        for entry in entries:
+            study_id = entry.image_id or reader.known.get(entry.file_name, "")
+            if study_id in reader.ids and study_id not in reader.fits:
+                absent += 1
+                continue
+            total += 1
+            try:
+                _read_entry(reader, study_id, name, entry, seen)
+            except Rejected as error:
+                lost += 1
+                reader.corpus.reject(study_id or entry.file_name, file, str(error))
+    if absent:
+        job.log.info("%d marked images belong to rows that were set aside", absent)
+    return total, lost
+
+
+def _read_entry(reader: Reader, study_id: str, name: str, entry: coco.Marked, seen: set[tuple[str, str]]) -> None:
+    """Add what a COCO file says about one image. One bad object loses the image for the set: half of the truth
+    would count what is missing as absent."""
+    if study_id not in reader.fits:
+        raise Rejected("image not in the manifest")
+    if (name, study_id) in seen:
+        raise Rejected(f"marked twice in set {name}")
+    fit = reader.fits[study_id]
+    if (entry.width or fit.width, entry.height or fit.height) != (fit.width, fit.height):
+        raise Rejected(f"image of another size: {entry.width} x {entry.height}, the file is {fit.width} x {fit.height}")
+    objects = []
+    for category, annotation in entry.objects:
+        box, mask = coco.box_of(annotation), coco.mask_of(annotation, fit)
+        if box is None and mask is None:
+            raise Rejected("object without box and mask")
+        objects.append((category, fit.box(box) if box else None, None if mask is None else fit.mask(mask)))
+    seen.add((name, study_id))
+    for category, box, mask in objects or [("", None, None)]:
+        reader.corpus.mark(study_id, name, category, box, mask)

@@ -179,6 +179,8 @@ def test_a_corpus_without_text_says_so(corpus, diffusion_inputs, tools, tmp_path
     [
         ({"image_size": 18}, "image_size = 18 is not a multiple of 4"),
         ({"channels": [8, 10]}, "channels: 10 is not a multiple of groups = 4"),
+        ({"groups": 1, "heads": 3}, "channels: 8 is not a multiple of heads = 3"),
+        ({"attention_from": 2}, "attention_from = 2, but channels has 2 levels"),
         ({"text_heads": 3}, "text_width = 16 is not a multiple of text_heads = 3"),
         ({"beta_start": 0.5}, "beta_start = 0.5 is not below beta_end"),
     ],

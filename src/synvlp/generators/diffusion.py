@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Denoising):
-    channels: list[int] = job.setting([32, 64], "channels per level of the U-Net", min_length=1)
+    channels: list[int] = job.setting(
+        [16, 32, 64], "channels per level of the U-Net; each level after the first halves the sides", min_length=1
+    )
     layers: int = job.setting(1, "residual blocks per level of the U-Net", ge=1)
     groups: int = job.setting(8, "groups of the U-Net's normalization; divides each of `channels`", ge=1)
-    head_width: int = job.setting(8, "channels per attention head of the U-Net", ge=1)
+    heads: int = job.setting(2, "attention heads of the U-Net; divides each of `channels`", ge=1)
+    attention_from: int = job.setting(1, "first level of the U-Net that attends to the text, counted from 0", ge=0)
     vocabulary: int = job.setting(1000, "tokens of the tokenizer at most; 514 of them are bytes", ge=520)
     tokens: int = job.setting(48, "length of a prompt, in tokens; longer ones are cut", ge=8)
     text_width: int = job.setting(128, "width of the text encoder", ge=8)
@@ -79,9 +82,15 @@ def _build(settings: Settings, inputs: Inputs) -> pipelines.Pipeline:
 
 
 def _check(settings: Settings) -> None:
-    uneven = [number for number in settings.channels if number < 1 or number % settings.groups]
-    if uneven:
-        raise job.JobError(f"channels: {uneven[0]} is not a multiple of groups = {settings.groups}")
+    for name in ("groups", "heads"):
+        parts = getattr(settings, name)
+        uneven = [number for number in settings.channels if number < 1 or number % parts]
+        if uneven:
+            raise job.JobError(f"channels: {uneven[0]} is not a multiple of {name} = {parts}")
+    if settings.attention_from >= len(settings.channels):
+        raise job.JobError(
+            f"attention_from = {settings.attention_from}, but channels has {len(settings.channels)} levels"
+        )
     if settings.text_width % settings.text_heads:
         raise job.JobError(
             f"text_width = {settings.text_width} is not a multiple of text_heads = {settings.text_heads}"
@@ -126,6 +135,7 @@ def _unet(settings: Settings, vae: "AutoencoderKL") -> "UNet2DConditionModel":
             f"image_size = {settings.image_size} is not a multiple of {factor * 2 ** (levels - 1)}, by which the "
             f"autoencoder and {levels} levels of channels shrink the image"
         )
+    attends = [level >= settings.attention_from for level in range(levels)]
     torch.manual_seed(seed_of(settings.seed, "unet"))
     return UNet2DConditionModel(
         sample_size=side,
@@ -133,9 +143,9 @@ def _unet(settings: Settings, vae: "AutoencoderKL") -> "UNet2DConditionModel":
         out_channels=vae.config.latent_channels,
         block_out_channels=tuple(settings.channels),
         layers_per_block=settings.layers,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        down_block_types=tuple("CrossAttnDownBlock2D" if text else "DownBlock2D" for text in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if text else "UpBlock2D" for text in reversed(attends)),
         cross_attention_dim=settings.text_width,
-        attention_head_dim=settings.head_width,
+        attention_head_dim=settings.heads,  # which diffusers takes as the number of heads
         norm_num_groups=settings.groups,
     )

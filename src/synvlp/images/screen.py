@@ -24,7 +24,7 @@ DUPLICATE = "near-duplicate"
 
 
 class Settings(drawing.Settings):
-    """The settings of drawing must be those that the shards were drawn with: they serve what is drawn again."""
+    """Settings of drawing are those that the shards were drawn with; they serve what is drawn again."""
 
     max_correlation: float = job.setting(
         0.98, "images whose details correlate more are near-duplicates; 1: none are", gt=0, le=1
@@ -160,8 +160,8 @@ def _write(
         for key, reason in zip(zip(refused["study_id"], refused["draw"], strict=True), refused["reason"], strict=True)
     ]
     tables.write_csv(pd.DataFrame(listed, columns=list(tables.REJECTED.columns)), outputs.rejected)
-    images_of = accepted["study_id"].value_counts()
-    short = sum(images_of.get(study_id, 0) < settings.copies for study_id in prompts)
+    images_of = Counter(accepted["study_id"])
+    short = sum(images_of[study_id] < settings.copies for study_id in prompts)
     summary = {
         "studies": len(prompts),
         "studies_without_all_images": short,

@@ -146,7 +146,7 @@ def make_scheduler(pipeline: Pipeline, kind: Kind) -> object:
 def tokens(tokenizer: object, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
     """Token numbers (n, model_max_length), padded and cut as StableDiffusionPipeline does, and how many were cut."""
     longest = tokenizer.model_max_length
-    whole = tokenizer(list(texts), truncation=False)["input_ids"] if texts else []
+    whole = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"] if texts else []
     made = tokenizer(
         list(texts) or [""], padding="max_length", max_length=longest, truncation=True, return_tensors="pt"
     )

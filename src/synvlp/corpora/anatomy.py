@@ -312,7 +312,7 @@ def _opacity(scene: Scene, finding: Finding, air: np.ndarray):
         field = np.maximum(field, np.exp(-(dx**2 + dy**2)))
     ragged = _noise(rng, 14, lateral.shape[0])
     field = np.clip(field * (1 + 0.25 * ragged), 0, 1) * scene.lungs[finding.side]
-    strength = (0.5, 0.62, 0.75)[finding.severity] * rng.uniform(0.85, 1.15) / max(scene.difficulty, 0.5)
+    strength = (0.58, 0.70, 0.82)[finding.severity] * rng.uniform(0.85, 1.15) / max(scene.difficulty, 0.5)
     return np.where(field > 0.4 * field.max(), 1.0, 0.0), air * (1 - np.clip(strength, 0, 1) * field), 0.0
 
 
@@ -334,7 +334,7 @@ def _nodule(scene: Scene, finding: Finding, air: np.ndarray):
     radius = 0.5 * finding.extent / CENTIMETRES
     distance = np.hypot(scene.lateral(finding.side) - across, (scene.y - down) * rng.uniform(0.9, 1.1))
     ball = _soft(radius - distance, 0.004)
-    return ball, air, 0.42 * rng.uniform(0.85, 1.15) * ball
+    return ball, air, 0.5 * rng.uniform(0.85, 1.15) * ball
 
 
 _FINDINGS = {

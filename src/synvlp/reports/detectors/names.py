@@ -1,0 +1,490 @@
+"""Names of patients and doctors: found by what stands around them, checked against vocabulary.
+
+A word is no name because a list says so; a context makes it one (`Dr.`, `Patient:`, `discussed with`, `, MD`),
+and what the word otherwise means (vocabulary, eponyms, makers) speaks against it. The stronger the context,
+the less can speak against.
+"""
+
+import re
+from collections.abc import Iterator
+
+from synvlp.reports import spans
+from synvlp.reports.lexicons import words
+from synvlp.reports.spans import Span
+
+_GAP = re.compile(r"[ \t]*(?:\n[ \t]*)?")
+_SPACE = re.compile(r"[ \t]*")
+_PARTICLE = re.compile(
+    r"(?:de la|de las|de los|van der|van den|von der|de|del|della|di|da|dos|das|du|van|von|der|den|bin|bint|ibn|al|el|"
+    r"la|le|ter|ten|af|abu|st\.?)(?:[ \t]+|-)(?=[^\W\d_])",
+    re.IGNORECASE,
+)
+_SUFFIX = re.compile(r",?[ \t]*(?:Jr|Sr|II|III|IV)\b\.?", re.IGNORECASE)
+_INITIAL = re.compile(r"[^\W\d_]\.(?![^\W\d_]{2})|[A-Z]\b(?![.'’-])")
+_CREDENTIAL_WORDS = (
+    r"M\.?\s?D|D\.?O|R\.?N|B\.?S\.?N|N\.?P|PA|PA-C|CRNP|APRN|ARNP|CNP|DNP|MBBS|MBChB|MB|BCh|Ph\.?D|FRCR|FACR|FRCPC|"
+    r"R\.?T\.?(?:\s?\(R\))?|RRA|MPH|M\.?S|PGY[- ]?\d|DPM|DDS|LPN|RPA|FCCP|FACS|MSN|CNS|CCRN|ABR"
+)
+_CREDENTIAL = re.compile(rf"(?:{_CREDENTIAL_WORDS})\b\.?")
+
+# Words that a report puts where a name could stand; none of them begins a name after a label.
+_NOT_A_NAME = frozenset(
+    "the a an and or of is was are were has had with without who on in at by for from to not no none unknown n/a na nil "
+    "mrn dob age sex gender date time exam examination study accession history indication findings impression "
+    "comparison technique procedure name patient physician doctor radiologist attending resident provider id number "
+    "male female this that there his her she he they please md do rn mr mrs ms dr see per tbd test".split()
+)
+_CALENDAR = frozenset(
+    "january february march april may june july august september october november december monday tuesday wednesday "
+    "thursday friday saturday sunday today yesterday tomorrow jan feb mar apr jun jul aug sep sept oct nov dec".split()
+)
+_EPONYM_NOUN = re.compile(
+    r"(?:['’]s)?(?:[ \t-]+(?:type|b|a|c))?[ \t-]+(?:catheters?|lines?|tubes?|tubing|signs?|diseases?|lymphoma|sarcoma|tumou?rs?|"
+    r"syndromes?|nodes?|nodules?|complex|foc(?:us|i)|hernias?|criteria|societ(?:y|ies)|score|scoring|grade|"
+    r"classification|class|fractures?|deformit(?:y|ies)|pacemakers?|ports?|valves?|methods?|angles?|lesions?|defects?|"
+    r"triad|island|procedures?|repair|operation|shunts?|waves?|rods?|nails?|wires?|screws?|filters?|guidelines?|"
+    r"stents?|clips?|cannulas?|drains?|bodies|body|palsy|ring|ulcer|esophagus|diverticul\w+|anomaly|unit|units|"
+    r"position|view|maneuver|test|stain|granulomatosis|thyroiditis|loop|circle|duct|ligament|bundle|block|space|"
+    r"pouch|fascia|muscle|canal|foramen|dermatitis|arthropathy|kyphosis|spots?|bag|mask|introducer|sheath|ganz|"
+    r"physician|physicians|hospital|clinic|center|centre|medical|chest|et al)\b",
+    re.IGNORECASE,
+)
+
+_ROLE = (
+    r"attending|attending physician|resident|fellow|intern|nurse|physician|physician assistant|surgeon|pulmonologist|"
+    r"cardiologist|radiologist|oncologist|hospitalist|technologist|tech|provider|nurse practitioner|practitioner|"
+    r"technician|sonographer|charge nurse|ICU nurse|ED nurse|ED physician|house officer|intensivist|internist|"
+    r"anesthesiologist|team member|colleague|consultant|referrer|clinician|therapist|coordinator|staff|"
+    r"ordering clinician|referring clinician|emergency physician|care provider|RN|PA|NP|MD"
+)
+_PATIENT_LABEL = re.compile(
+    r"\b(?:(?:patient|pt)(?:['’]s)?(?:[ \t]+(?:full|last|first|legal))?[ \t]*(?:name)|patient|pt|name(?:[ \t]+of[ \t]+patient)?|"
+    r"full[ \t]+name|last[ \t]+name|first[ \t]+name|surname|maiden[ \t]+name|re|subject|client|"
+    r"(?:emergency[ \t]+)?contact|next[ \t]+of[ \t]+kin|guardian|spouse|parent)[ \t]*(?:\([^)\n]*\))?[ \t]*[:=#|][ \t]*",
+    re.IGNORECASE,
+)
+_DOCTOR_LABEL = re.compile(
+    rf"\b(?:(?:(?:electronically|digitally)[ \t]+)?(?:signed|dictated|read|reviewed|interpreted|approved|verified|authenticated|"
+    rf"transcribed|finalized|reported|authored|co-?signed|prepared|performed|ordered|requested|referred|edited|"
+    rf"supervised|attested|typed|entered|completed|created)(?:[ \t]+(?:and|&)[ \t]+\w+)?(?:[ \t]+(?:electronically|digitally|out))?"
+    rf"(?:[ \t]+by)?(?:[ \t]+(?:{_ROLE}))?|/s/|"
+    rf"(?:(?:ordering|referring|attending|primary(?:[ \t]+care)?|consulting|interpreting|reading|reporting|dictating|"
+    rf"requesting|admitting|supervising|staff|signing|responsible|performing|on-call|on[ \t]call)[ \t]+)?"
+    rf"(?:{_ROLE}|doctor|pcp|md|transcriptionist|signature|signer|author|radiology[ \t]+resident|dictator)"
+    rf"(?:\(s\)|s)?(?:[ \t]+(?:name|of[ \t]+record|signature))?|cc|attn|attention|copy[ \t]+to)"
+    rf"[ \t]*(?:\([^)\n]*\))?[ \t]*[:=|][ \t]*",
+    re.IGNORECASE,
+)
+_PATIENT_TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Mx|Miss|Mister|Madam|Mme|Master|Señora?|Herr|Frau)\b\.?", re.IGNORECASE)
+_DOCTOR_TITLE = re.compile(r"\b(?:Drs?|Doctors?|Prof|Professor)\b\.?", re.IGNORECASE)
+_BY = re.compile(
+    rf"\b(?:(?:signed|dictated|read|reviewed|interpreted|approved|verified|authenticated|transcribed|finalized|reported|"
+    rf"authored|co-?signed|performed|ordered|requested|referred|seen|evaluated|examined|placed|inserted|confirmed|"
+    rf"acknowledged|supervised|attested|typed|entered|made|given|received|discussed|communicated|notified|informed|relayed)"
+    rf"[ \t\n]+(?:electronically[ \t]+)?by|(?:discussed|reviewed|communicated|shared|spoke|spoken|conferred|consulted|conveyed|"
+    rf"telephoned|conversation|discussion|consultation|results|findings|contact|communication)(?:[ \t\n]+(?:directly|verbally|in[ \t]+person|"
+    rf"by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|via[ \t]+(?:tele)?phone|personally))?[ \t\n]+with|(?:communicated|called|reported|relayed|conveyed|"
+    rf"telephoned|phoned|given|sent|provided|faxed|paged|delivered|transmitted|passed|addressed|referred|told|"
+    rf"communication|verbally)(?:[ \t\n]+(?:directly|verbally|by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|in[ \t]+person))?[ \t\n]+to|"
+    rf"notified|informed|alerted|contacted|paged|telephoned|per|attention|reached|told|dictated|thank(?:s| you),?)[ \t\n]+"
+    rf"(?:(?:the|our|his|her|covering|on-call|ordering|referring|primary|treating|responsible|caring)[ \t\n]+)*(?:(?:{_ROLE})[ \t]*,?[ \t\n]+)?",
+    re.IGNORECASE,
+)
+_ROLE_BEFORE = re.compile(rf"\b(?:{_ROLE})\b[ \t]*,?[ \t]+(?=[^\W\d_])", re.IGNORECASE)
+_KIN = re.compile(
+    r"\b(?:wife|husband|son|daughter|mother|father|sister|brother|spouse|partner|aunt|uncle|niece|nephew|cousin|"
+    r"grandson|granddaughter|grandmother|grandfather|mom|dad|caregiver|caretaker|roommate|neighbor|fianc[ée]e?|"
+    r"guardian|baby (?:boy|girl)|boy|girl|twin|infant|patient|pt\.?|gentleman|lady)[ \t]*,?[ \t]+(?:named[ \t]+|called[ \t]+|is[ \t]+)?(?=[^\W\d_])",
+    re.IGNORECASE,
+)
+_AGED = re.compile(
+    r"[ \t]*,?[ \t]*(?:(?:is|was)[ \t]+)?(?:an?[ \t]+|,[ \t]*)?(?:(?:\d{1,3}|[a-z]+(?:-[a-z]+)?)[\s-]*(?:years?|yrs?|y)[\s/.-]*(?:olds?|o)\b|"
+    r"\d{1,3}[ \t]?(?:yo|y/o|[MF])\b|aged?[ \t]+\d)",
+    re.IGNORECASE,
+)
+_ACTS = re.compile(
+    r"[ \t]+(?:was|has been|were|is)[ \t]+(?:\w+ly[ \t]+)?(?:notified|informed|contacted|paged|called|alerted|told|made aware|aware|"
+    r"present|supervising|consulted|reached|available|updated)\b|"
+    r"[ \t]+(?:acknowledged|confirmed|verbalized|read back|reviewed|agrees|agreed|dictated|interpreted|performed|supervised|"
+    r"placed|was present|concurs|presents|presented|returns|returned|underwent|denies|reports|complains|attests|"
+    r"tolerated|consented)\b",
+    re.IGNORECASE,
+)
+_INITIALS = re.compile(
+    r"\b(?:transcribed|dictated|typed|entered|transcriptionist|dictator|initials|trans|dict|tech(?:nologist)?|operator)"
+    r"(?:[ \t]+(?:by|initials))*[ \t]*[:=/#]?[ \t]*([A-Za-z]{2,3})(?=[ \t]*(?:[,;./|]|$|\d))(?:/([A-Za-z]{2,3})\b)?",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SLASHED = re.compile(r"(?m)(?:^|[ \t])([A-Z]{2,3})[/:]([A-Za-z]{2,3})[ \t]*$")
+_CREDENTIAL_AFTER = re.compile(rf"[ \t]*,?[ \t]*(?:{_CREDENTIAL_WORDS})\b(?![ \t]+\d{{5}})")
+_RUN = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*|[.,]|[ \t]+")
+
+
+def find(text: str) -> Iterator[Span]:
+    """The spans of names in a report, by all rules; overlaps are left to the caller."""
+    yield from _after_labels(text)
+    yield from _after_titles(text)
+    yield from _before_credentials(text)
+    yield from _after_verbs(text)
+    yield from _beside_ages_and_acts(text)
+    yield from _initials(text)
+    yield from _full_names(text)
+
+
+def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | None:
+    """The end of the name that begins at `start`, or None if none begins there.
+
+    Args:
+        text: the report.
+        start: where the name would begin, white space skipped.
+        strong: the words before leave no doubt, so that vocabulary (Stone, Young) is taken for a name too.
+        label: the name stands in a field ("Patient: LAST, FIRST"), so that a comma may join its parts.
+    """
+    loud = spans.shouting(spans.line_of(text, start))
+    at, end, parts = start, None, []
+    while len(parts) < 6:
+        particle = _PARTICLE.match(text, at)
+        if particle and _word(text, particle.end()) and not _fits(text, at, parts, strong, loud):
+            at = particle.end()
+        initial = _INITIAL.match(text, at)
+        word = _word(text, at)
+        if initial and (parts or _continues(text, initial.end(), strong)):
+            at = end = initial.end()
+            parts.append(initial.group())
+        elif word and _fits(text, at, parts, strong, loud):
+            at = end = word.end()
+            parts.append(word.group())
+        else:
+            break
+        suffix = _SUFFIX.match(text, at)
+        if suffix:
+            at = end = suffix.end()
+        at = _next(text, at, label, parts)
+        if at is None:
+            break
+    if end is None or all(len(part.strip(".")) == 1 for part in parts):
+        return None
+    return _without_role(text, start, end)
+
+
+def _word(text: str, at: int) -> re.Match | None:
+    return spans.WORD.match(text, at)
+
+
+def _next(text: str, at: int, label: bool, parts: list[str]) -> int | None:
+    """Where the name's next part would begin: after spaces, or after the comma of LAST, FIRST."""
+    if text[at : at + 1] == "," and label and sum(len(part) > 2 for part in parts) <= 2:
+        after = _SPACE.match(text, at + 1).end()
+        word = _word(text, after)
+        if _CREDENTIAL.match(text, after) or word is None or not _may_follow_comma(text, word):
+            return None
+        return after
+    after = (_GAP if not label else _SPACE).match(text, at).end()
+    return after if after > at else None
+
+
+def _may_follow_comma(text: str, word: re.Match) -> bool:
+    name = word.group()
+    if name.lower() in _NOT_A_NAME or not name[0].isupper():
+        return False
+    follower = text[word.end() : word.end() + 1]
+    return words.is_first_name(name) or not words.is_vocabulary(name) or follower in {"", "\n", ",", ";"}
+
+
+def _continues(text: str, at: int, strong: bool) -> bool:
+    """Whether a name goes on after an initial."""
+    after = _SPACE.match(text, at).end()
+    if _INITIAL.match(text, after):
+        return _continues(text, _INITIAL.match(text, after).end(), strong)
+    word = _word(text, after)
+    return bool(word) and _fits(text, after, [], strong, False) and word.group()[0].isupper()
+
+
+def _fits(text: str, at: int, parts: list[str], strong: bool, loud: bool) -> bool:
+    """Whether the word at `at` can be the next part of a name of which `parts` were read."""
+    word = _word(text, at)
+    if word is None:
+        return False
+    name, low = word.group(), word.group().lower()
+    if (
+        low in _NOT_A_NAME
+        or (parts and (low in _CALENDAR or _CREDENTIAL.fullmatch(name)))
+        or re.match(r"\d", text[word.end() : word.end() + 1])
+    ):
+        return False
+    capital, known, listed = name[0].isupper(), words.is_vocabulary(name), words.is_listed_name(name)
+    if _hospital_follows(text, word.end()):
+        return False
+    if not parts:
+        return _begins(text, word, strong, loud, capital, known, listed)
+    if not capital:
+        return strong and not known and parts[-1].islower() and len(name) > 2
+    if name.isupper() and len(name) <= 4 and known and not loud:
+        return False
+    if known and _EPONYM_NOUN.match(text, word.end()) and not listed:
+        return False
+    if not known:
+        return True
+    given_only = sum(len(part.strip(".")) > 1 for part in parts) == 1 and not loud
+    return (listed or given_only) and (not loud or listed) and low not in _CALENDAR
+
+
+def _begins(text: str, word: re.Match, strong: bool, loud: bool, capital: bool, known: bool, listed: bool) -> bool:
+    name = word.group()
+    if strong:
+        if not known:
+            return capital or len(name) > 2
+        if not capital or name.lower() in _CALENDAR - {"may", "april", "june", "august"}:
+            return False
+        return listed or not loud
+    if not capital or len(name) < 2 or name.lower() in _CALENDAR:
+        return False
+    if words.is_eponym(name) and (_EPONYM_NOUN.match(text, word.end()) or not listed):
+        return False
+    if known:
+        return listed and not loud and not _EPONYM_NOUN.match(text, word.end())
+    return not (name.isupper() and len(name) <= 4 and not listed)
+
+
+def _hospital_follows(text: str, at: int) -> bool:
+    return bool(
+        re.match(
+            r"[ \t]+(?:Memorial|General|Regional|Community|University|Medical|Hospital|Clinic|Health)\b",
+            text[at : at + 24],
+        )
+    )
+
+
+def _without_role(text: str, start: int, end: int) -> int | None:
+    """Cut words that are roles or fields from a name's end."""
+    part = text[start:end].rstrip(" ,")
+    return start + len(part) if part else None
+
+
+def _span(text: str, start: int, end: int | None, category: str, detector: str, certain: bool) -> Iterator[Span]:
+    if end is not None and end > start:
+        possessive = re.search(r"['’]s$", text[start:end], re.IGNORECASE)
+        end -= len(possessive.group()) if possessive else 0
+        yield Span(start, end, category, detector, certain)
+
+
+def _after_labels(text: str) -> Iterator[Span]:
+    for label, category in ((_PATIENT_LABEL, "patient"), (_DOCTOR_LABEL, "doctor")):
+        for match in label.finditer(text):
+            start = match.end()
+            title = (_DOCTOR_TITLE if category == "doctor" else _PATIENT_TITLE).match(text, start)
+            if title:
+                start = _SPACE.match(text, title.end()).end()
+            yield from _list_of(text, start, category, "label", label=True)
+
+
+def _after_titles(text: str) -> Iterator[Span]:
+    for title, category in ((_PATIENT_TITLE, "patient"), (_DOCTOR_TITLE, "doctor")):
+        for match in title.finditer(text):
+            if (
+                match.group().lower().rstrip(".") in {"master", "miss", "doctor", "doctors", "ms", "professor"}
+                and not match.group()[0].isupper()
+            ):
+                continue
+            start = _GAP.match(text, match.end()).end()
+            if start == match.end() and not match.group().endswith("."):
+                continue
+            many = match.group().lower().startswith(("drs", "doctors"))
+            if category == "patient" and re.match(r"ms\b[. ]+(?:is|was|patient)", text[match.start() :], re.IGNORECASE):
+                continue
+            yield from _list_of(text, start, category, "title", many=many)
+
+
+def _list_of(
+    text: str, start: int, category: str, detector: str, *, label: bool = False, many: bool = False
+) -> Iterator[Span]:
+    """The name at `start`, and those that are joined to it by "and", "/" or ";"."""
+    while True:
+        end = read(text, start, strong=True, label=label)
+        if label and end is not None and not _is_field(text, start, end):
+            end = None
+        if end is None:
+            return
+        yield from _span(text, start, end, category, detector, True)
+        joint = re.compile(
+            r"[ \t]*(?:,?[ \t]+and[ \t]+|[/;&][ \t]*"
+            + (r"|,[ \t]+(?:and[ \t]+)?" if many else "")
+            + r")(?:Drs?\.?[ \t]+)?"
+        ).match(text, end)
+        if joint is None or not text[joint.end() : joint.end() + 1].isupper():
+            return
+        follower = _word(text, joint.end())
+        if (
+            follower is None
+            or words.is_vocabulary(follower.group())
+            and not (many and words.is_listed_name(follower.group()))
+        ):
+            return
+        start = joint.end()
+
+
+def _is_field(text: str, start: int, end: int) -> bool:
+    """Whether what was read after a label is a name and not the beginning of a sentence."""
+    read_words = [word.group() for word in spans.WORD.finditer(text, start, end)]
+    if any(not words.is_vocabulary(word) and not words.is_eponym(word) for word in read_words if len(word) > 1):
+        return True
+    if any(words.is_listed_name(word) for word in read_words):
+        rest = text[end : end + 20]
+        return bool(re.match(r"\s*(?:$|\n|[,;|(]|\.(?:\s|$)|\s{2,}|(?:MRN|DOB|Age|Sex|MD|M\.D)\b)", rest))
+    return len(read_words) >= 2 and "," in text[start:end]
+
+
+def _before_credentials(text: str) -> Iterator[Span]:
+    for match in _CREDENTIAL_AFTER.finditer(text):
+        start = _read_back(text, match.start())
+        if start is not None:
+            yield from _span(text, start, match.start(), "doctor", "credential", True)
+
+
+def _read_back(text: str, end: int) -> int | None:
+    """Where the name that ends at `end` begins."""
+    line_start = text.rfind("\n", 0, end) + 1
+    pieces = [match for match in _RUN.finditer(text, max(line_start, end - 80), end)]
+    if not pieces or pieces[-1].end() != end:
+        return None
+    loud = spans.shouting(spans.line_of(text, end))
+    start, count, comma, at = None, 0, False, end
+    for piece in reversed(pieces):
+        if piece.end() != at:
+            break
+        at, token = piece.start(), piece.group()
+        if not token.strip():
+            continue
+        if token == ".":
+            if not re.search(r"(?:^|[^\w])[A-Z]$|\b(?:Jr|Sr)$", text[line_start:at]):
+                break
+            continue
+        if token == ",":
+            if comma or count == 0 or count > 2:
+                break
+            comma = True
+            continue
+        low = token.lower()
+        known = words.is_vocabulary(token) and len(token) > 1 and low not in {"jr", "sr", "ii", "iii", "iv"}
+        if not token[0].isupper() or low in _NOT_A_NAME or low in _CALENDAR or _CREDENTIAL.fullmatch(token) and count:
+            if _PARTICLE.match(token.lower() + " x") and start is not None and not comma:
+                start = at
+                continue
+            break
+        if known and (loud or count or comma) and not words.is_listed_name(token):
+            break
+        start, count = at, count + (len(token) > 1)
+        if count >= 4:
+            break
+    if start is None or count == 0:
+        return None
+    found = [word.group() for word in spans.WORD.finditer(text, start, end)]
+    if all(words.is_vocabulary(word) and not words.is_listed_name(word) for word in found):
+        return None
+    return start
+
+
+def _after_verbs(text: str) -> Iterator[Span]:
+    for rule, category in ((_BY, "doctor"), (_ROLE_BEFORE, "doctor"), (_KIN, "patient")):
+        for match in rule.finditer(text):
+            start = match.end()
+            end = read(text, start, strong=False, label=False)
+            if end is not None and not _is_sentence_start(text, start):
+                yield from _span(text, start, end, category, "verb", True)
+
+
+def _is_sentence_start(text: str, start: int) -> bool:
+    return not text[:start].strip() or text[:start].rstrip()[-1] in ".!?:" or text[:start].endswith("\n")
+
+
+def _beside_ages_and_acts(text: str) -> Iterator[Span]:
+    """Names before "is a 45-year-old" and before "was notified"."""
+    for word in spans.WORD.finditer(text):
+        if not word.group()[0].isupper() or word.group().lower() in _NOT_A_NAME:
+            continue
+        aged = _AGED.match(text, word.end())
+        acts = None if aged else _ACTS.match(text, word.end())
+        if not (aged or acts):
+            continue
+        start = _read_back(text, word.end())
+        if start is None or words.is_eponym(word.group()) and not words.is_listed_name(word.group()):
+            continue
+        names = [found.group() for found in spans.WORD.finditer(text, start, word.end())]
+        if any(not words.is_vocabulary(name) and not _is_acronym(name) for name in names) or (
+            len(names) > 1 and words.is_first_name(names[0])
+        ):
+            yield from _span(text, start, word.end(), "patient" if aged else "doctor", "beside", True)
+
+
+def _is_acronym(name: str) -> bool:
+    return name.isupper() and len(name) <= 5 and not words.is_listed_name(name)
+
+
+def _initials(text: str) -> Iterator[Span]:
+    for rule in (_INITIALS, _SLASHED):
+        for match in rule.finditer(text):
+            for group in (1, 2):
+                value = match.group(group)
+                if value and not words.is_vocabulary(value) and value.lower() not in _NOT_A_NAME:
+                    yield Span(match.start(group), match.end(group), "doctor", "initials")
+
+
+def _full_names(text: str) -> Iterator[Span]:
+    """A first name, or any word without another meaning, before a capitalised word without one, in mixed case."""
+    pair = re.compile(r"\b([^\W\d_]+(?:['’-][^\W\d_]+)*)[ \t]+(?:([A-Z])\.?[ \t]+)?([^\W\d_]+(?:['’-][^\W\d_]+)*)\b")
+    at = 0
+    while match := pair.search(text, at):
+        at = match.end(1)
+        first, last = match.group(1), match.group(3)
+        if not (_is_title(first) and _is_title(last)) or spans.shouting(spans.line_of(text, match.start())):
+            continue
+        free = (
+            not words.is_vocabulary(last)
+            and not words.is_eponym(last)
+            and last.lower() not in words.single_words("states")
+        )
+        lone = (
+            not words.is_vocabulary(first)
+            and not words.is_eponym(first)
+            and first.lower() not in words.single_words("states")
+        )
+        surname = free or (words.is_listed_name(last) and not words.is_vocabulary(last))
+        if (
+            surname
+            and (words.is_first_name(first) and not words.is_vocabulary(first) or lone)
+            and not _EPONYM_NOUN.match(text, match.end())
+        ):
+            certain = words.is_first_name(first)
+            yield from _span(text, match.start(), match.end(), "patient", "pair", certain)
+
+
+def _is_title(word: str) -> bool:
+    return len(word) > 1 and word[0].isupper() and not word.isupper()
+
+
+def propagate(text: str, names: dict[str, str]) -> Iterator[Span]:
+    """Further mentions of names that are known for sure.
+
+    Args:
+        text: a report of the same patient.
+        names: each certain name (whole, or one word of it) in lower case, and its category.
+    """
+    for match in re.finditer(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*", text):
+        name = re.sub(r"['’]s$", "", match.group())
+        category = names.get(name.lower())
+        if category is None or not name[0].isupper() or _EPONYM_NOUN.match(text, match.end()) and words.is_eponym(name):
+            continue
+        loud = spans.shouting(spans.line_of(text, match.start()))
+        if words.is_vocabulary(name) and (
+            loud or name.isupper() or _is_sentence_start(text, match.start()) or not words.is_listed_name(name)
+        ):
+            continue
+        yield Span(match.start(), match.start() + len(name), category, "known name")
+
+
+def parts(name: str) -> Iterator[str]:
+    """The words of a name, in lower case, that may be looked for by themselves."""
+    for word in re.finditer(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*", name):
+        low = word.group().lower()
+        if len(low) >= 3 and not re.fullmatch(r"jr|sr|iii|van|von|der|den|del|dos|bin|ibn", low):
+            yield low

@@ -1,11 +1,12 @@
 """Segmentation and detection as jobs: what they share, and what they write."""
 
+import importlib
 import json
 
 import numpy as np
 import pytest
 
-from synvlp import job
+from synvlp import cli, job
 from synvlp.store import images, tables
 from synvlp.tasks import detection, detection_set, fractions, matching, segmentation, segmentation_set, trunk
 
@@ -14,7 +15,7 @@ SMALL = {
     segmentation: {"decoder_channels": [16, 16, 8, 8, 8], "rate": 5e-3},
     detection: {"width": 64, "rate": 5e-3},
 }
-SHORT = {"steps": 6, "validations": 2, "batch": 8, "examples": 4}
+SHORT = {"steps": 6, "validations": 2, "batch": 8, "shown": 4}
 
 
 @pytest.fixture(scope="session")
@@ -199,3 +200,12 @@ def test_wrong_settings_are_named(task, data_sets, encoder, tmp_path):
 def test_epochs_count_in_passes_over_the_fraction():
     settings = segmentation.Settings(epochs=3, batch=16)
     assert settings.steps_for(33) == 9 and segmentation.Settings(steps=7).steps_for(33) == 7
+
+
+@pytest.mark.parametrize("verb", [verb for verb, module in cli.VERBS.items() if module.startswith("synvlp.tasks.")])
+def test_every_verb_has_a_command_line(verb):
+    module = importlib.import_module(cli.VERBS[verb])
+    text = cli.parser(verb, module).format_help()
+    for part in (module.Inputs, module.Outputs, module.Settings):
+        for name in part.model_fields:
+            assert f"--{name.replace('_', '-')}" in text

@@ -25,7 +25,7 @@ class Dense(job.Compute, fractions.Fractions):
     cache_gb: float = job.setting(
         2.0, "frozen and not augmented: keep all feature maps in memory if they fit in this", unit="GB", ge=0
     )
-    examples: int = job.setting(8, "test images in the picture of examples", unit="images", ge=1, le=64)
+    shown: int = job.setting(8, "test images in the picture of examples", unit="images", ge=1, le=64)
 
     def steps_for(self, count: int) -> int:
         """Training steps for a fraction of `count` samples."""

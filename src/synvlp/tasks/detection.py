@@ -134,7 +134,7 @@ def load(settings: Settings, inputs: Inputs, labels: list[str], where: "torch.de
     made.keep()
     sides = [found.shape[-1] for found in made.at(np.arange(1))]
     channels = [network.channels[name] for name in levels]
-    shown = pictures.choose(samples, settings.examples)
+    shown = pictures.choose(samples, settings.shown)
     return Data(made, boxes, classes, samples, labels, where, channels, sides, shown)
 
 

@@ -110,7 +110,7 @@ def load(settings: Settings, inputs: Inputs, labels: list[str], where: "torch.de
     network = unet.encoder(config["architecture"], image_encoder.read_state(inputs.image_encoder), inputs.image_encoder)
     made = trunk.Trunk(network, unet.feature_maps, pixels, config, settings, where)
     made.keep()
-    shown = pictures.choose(samples, settings.examples)
+    shown = pictures.choose(samples, settings.shown)
     return Data(made, masks, samples, labels, config["architecture"], where, shown)
 
 

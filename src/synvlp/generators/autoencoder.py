@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Training):
-    steps: int = job.setting(1000, "optimizer steps", ge=1)
+    steps: int = job.setting(900, "optimizer steps", ge=1)
     batch: int = job.setting(8, "images per pass", ge=1)
     rate: float = job.setting(3e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     weight_decay: float = job.setting(1e-4, "AdamW's weight decay", ge=0)
     channels: list[int] = job.setting(
-        [8, 8, 16, 32], "channels per level; each level after the first halves the sides", min_length=1
+        [8, 16, 32], "channels per level; each level after the first halves the sides", min_length=1
     )
     layers: int = job.setting(1, "residual blocks per level", ge=1)
     groups: int = job.setting(
         1, "groups of the normalization, which divide each of `channels`; 1 learns exposure soonest", ge=1
     )
     attention: bool = job.setting(False, "self-attention at the lowest level")
-    latent_channels: int = job.setting(8, "channels of the latents", ge=1)
+    latent_channels: int = job.setting(4, "channels of the latents", ge=1)
     divergence: float = job.setting(1e-6, "weight of the divergence from a normal distribution, per image", ge=0)
     edges: float = job.setting(0.0, "weight of the absolute error of the differences between neighbouring pixels", ge=0)
 
@@ -56,13 +56,12 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     from synvlp.models import device as devices
     from synvlp.models import pipeline
 
-    _check(settings)
     device = devices.prepare(settings)
     train = pairs.read_images(inputs.images, inputs.studies, "train", settings.image_size)
     held_out = pairs.read_images(inputs.images, inputs.studies, "val", settings.image_size)
     scratch = job.Scratch(__name__, settings, inputs)
     pixels = torch.from_numpy(train.pixels)
-    network = torch.nn.ModuleDict({"vae": _build(settings)}).to(device, memory_format=torch.channels_last)
+    network = torch.nn.ModuleDict({"vae": build(settings)}).to(device, memory_format=torch.channels_last)
 
     def loss_of(net: torch.nn.ModuleDict, rows: "np.ndarray") -> dict[str, "torch.Tensor"]:
         return losses(net["vae"], pixels[rows].to(device), settings.divergence, settings.edges)
@@ -164,7 +163,12 @@ def _check(settings: Settings) -> None:
         raise job.JobError(f"channels: {uneven[0]} is not a multiple of groups = {settings.groups}")
 
 
-def _build(settings: Settings) -> "AutoencoderKL":
+def build(settings: Settings) -> "AutoencoderKL":
+    """The autoencoder before it is trained: gray images in and out, weights from the seed.
+
+    Raises JobError for settings that do not fit each other.
+    """
+    _check(settings)
     import torch
     from diffusers import AutoencoderKL
 

@@ -5,6 +5,7 @@ small CLIP text encoder with a tokenizer learnt from the train split's prompts, 
 Text encoder and U-Net are trained together. The result opens with `StableDiffusionPipeline.from_pretrained`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -55,21 +56,23 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     from synvlp.models import device as devices
 
     device = devices.prepare(settings)
-    pipeline = _build(settings, inputs)
+    vae = pipelines.open_autoencoder(inputs.autoencoder_config, inputs.autoencoder_weights)
+    pipeline = build(settings, vae, pairs.read_prompts(inputs.prompts, "train"))
     scratch = job.Scratch(__name__, settings, inputs)
     denoising.train(pipeline, settings, inputs, outputs, scratch, device)
 
 
-def _build(settings: Settings, inputs: Inputs) -> pipelines.Pipeline:
-    """The untrained parts; weights from the seed."""
+def build(settings: Settings, vae: "AutoencoderKL", prompts: Sequence[str]) -> pipelines.Pipeline:
+    """The pipeline before it is trained: weights from the seed, a tokenizer learnt from the prompts.
+
+    Raises JobError for settings that do not fit each other.
+    """
     from diffusers import DPMSolverMultistepScheduler
 
     from synvlp.generators import vocabulary
 
     _check(settings)
-    prompts = pairs.read_prompts(inputs.prompts, "train")
     tokenizer = vocabulary.train(prompts, settings.vocabulary, settings.tokens)
-    vae = pipelines.open_autoencoder(inputs.autoencoder_config, inputs.autoencoder_weights)
     text_encoder = _text_encoder(settings, len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
     scheduler = DPMSolverMultistepScheduler(
         beta_schedule="scaled_linear",

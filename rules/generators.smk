@@ -1,9 +1,9 @@
 """Generators: image-text pairs, or published weights, become a text-to-image pipeline that diffusers opens."""
 
-from synvlp.models.pipeline import LAYOUT
+from synvlp.models.pipeline import FILES
 
 FOLDER = "<results>/generators/{generator}"
-PIPELINE = {name: f"{FOLDER}/pipeline/{path}" for name, path in LAYOUT.items()}
+PIPELINE = {name: f"{FOLDER}/pipeline/{path}" for name, path in FILES.items()}
 CURVES = {
     "curve": f"{FOLDER}/curve.csv",
     "curve_picture": f"{FOLDER}/curve.png",
@@ -14,7 +14,7 @@ PAIRS = {
     "studies": lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/studies.parquet",
     "prompts": lambda w: f"<results>/reports/{study.parts.generators[w.generator].corpus}/prompts.parquet",
 }
-WRITE_PIPELINE = " ".join(f"--{name.replace('_', '-')} {{output.{name}}}" for name in LAYOUT)
+WRITE_PIPELINE = " ".join(f"--{name.replace('_', '-')} {{output.{name}}}" for name in FILES)
 
 
 rule generators:

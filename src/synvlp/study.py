@@ -256,15 +256,15 @@ class Study:
         module, _ = JOBS[rule]
         return lambda w: provenance.fingerprint(_name(module, w))
 
-    def names(self, kind: str, **having: str) -> str:
+    def names(self, section: str, /, **having: str) -> str:
         """A regular expression of the names in a section, for wildcard constraints.
 
         `having` keeps those with these values, such as kind="phantom".
         """
-        section = {"datasets": self.parts.tasks.datasets}.get(kind) or getattr(self.parts, kind)
+        parts = self.parts.tasks.datasets if section == "datasets" else getattr(self.parts, section)
         names = [
             re.escape(name)
-            for name, part in section.items()
+            for name, part in parts.items()
             if all(getattr(part, key, None) == value for key, value in having.items())
         ]
         return "|".join(sorted(names)) or "(?!)"

@@ -1,12 +1,10 @@
 """A very small corpus of image-text pairs, and the jobs that train on it."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from synvlp.encoders import convirt, gloria, mgca, pairs, tokenizer
 from synvlp.store import images, tables
@@ -19,24 +17,12 @@ SMALL = {
     "text_hidden": 16,
     "text_heads": 2,
     "length": 24,
-    "steps": 6,
-    "batch": 6,
+    "steps": 4,
+    "batch": 4,
     "rate": 1e-3,
-    "validate_every": 3,
+    "validate_every": 2,
 }
 EXTRA = {"convirt": {"embedding": 8}, "gloria": {}, "mgca": {"hidden": 16, "embedding": 8, "prototypes": 8}}
-
-
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def write_prompts(path: Path, rows: list[dict]) -> Path:
-    filled = [{"patient_id": row["study_id"], "prompt": row["text"], "origin": "report"} | row for row in rows]
-    tables.write(pd.DataFrame(filled), path, tables.PROMPTS)
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +38,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = f"Opacity in the {('right', 'left')[side]} {('upper', 'lower')[height]} zone. The heart is normal."
         study = f"study-{number:02}"
         split = "train" if number < 20 else "val" if number < 28 else "test"
-        rows.append({"study_id": study, "split": split, "text": words})
+        names = {"study_id": study, "patient_id": study, "split": split}
+        rows.append({**names, "text": words, "prompt": words, "origin": "report"})
         pictures.append({"study_id": study, "image": images.encode(pixels)})
-    write_prompts(folder / "prompts.parquet", rows)
+    tables.write(pd.DataFrame(rows), folder / "prompts.parquet", tables.PROMPTS)
     tables.write(pd.DataFrame(pictures), folder / "images.parquet", tables.IMAGES)
     tokenizer.run(
         tokenizer.Settings(vocabulary=200),

@@ -1,5 +1,6 @@
 """Pre-training as a whole: what it writes, that it is the same twice and after a kill, and its parts."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -52,23 +53,25 @@ def test_training_writes_encoders_that_open_and_is_the_same_twice(method, files_
     summary = files.read_json(outputs.summary)
     curve = pd.read_csv(outputs.curve)
     validation = curve[(curve.name == "total") & (curve.phase == "validation")].set_index("step").value
-    assert list(validation.index) == [3, 6]
+    assert list(validation.index) == [2, 4]
     assert summary["best_step"] == validation.idxmin()
     assert summary["validation_loss"] == pytest.approx(validation.min(), rel=1e-5)
-    assert summary["pairs_seen"] == 36
+    assert summary["pairs_seen"] == 16
     assert files.read_json(outputs.heads_config)["method"] == method
 
 
 def test_training_learns(files_of):
-    settings, inputs, outputs = files_of("convirt", "longer", steps=40, batch=10, validate_every=10, rate=3e-3)
+    settings, inputs, outputs = files_of(
+        "convirt", "longer", steps=24, batch=8, validate_every=8, rate=3e-3, text_dropout=0.0
+    )
     convirt.run(settings, inputs, outputs)
     curve = pd.read_csv(outputs.curve).query("name == 'total' and phase == 'training'").value
     assert curve.iloc[-1] < 0.9 * curve.iloc[0]
 
 
-@pytest.mark.parametrize("method", ["convirt", "mgca"])
+@pytest.mark.parametrize("method", ["mgca"])
 def test_a_killed_training_goes_on_to_the_same_bytes(method, files_of, tmp_path):
-    options = {"steps": 12, "validate_every": 4, "accumulate": 2, "batch": 4}
+    options = {"steps": 6, "validate_every": 2, "accumulate": 2, "batch": 3}
     settings, inputs, whole = files_of(method, "whole", **options)
     MODULES[method].run(settings, inputs, whole)
     _, _, resumed = files_of(method, "resumed", **options)
@@ -93,7 +96,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(method, files_of, tmp_path)
     process.wait()
     process.stderr.close()
     step = torch.load(saved[0], weights_only=True)["step"]
-    assert 0 < step < 12
+    assert 0 < step < 6
     assert not resumed.image_encoder.exists()
     MODULES[method].run(settings, inputs, resumed)
     assert contents(resumed) == contents(whole)
@@ -182,8 +185,7 @@ def test_the_rate_rises_then_falls_to_zero():
     settings = convirt.Settings(steps=100, warmup=0.1, rate=1.0)
     rates = [loop.rate_at(step, settings) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
-    assert max(rates) == rates[9]
-    assert all(one > other for one, other in zip(rates[9:], rates[10:], strict=False)) or rates[9] == rates[10]
+    assert all(one >= other for one, other in itertools.pairwise(rates[9:]))
     assert 0 < rates[-1] < 1e-3
     assert loop.rate_at(0, convirt.Settings(steps=1, warmup=0.0, rate=1.0)) == 1.0
 
@@ -200,7 +202,7 @@ def test_norms_and_biases_do_not_decay(files_of):
 
 def test_a_loss_that_is_not_finite_stops_with_advice(files_of):
     settings, inputs, outputs = files_of("convirt", "x", rate=1e30, clip=0.0, warmup=0.0)
-    with pytest.raises(job.JobError, match=r"not finite by step 3; a lower rate.*rate = 1e\+30"):
+    with pytest.raises(job.JobError, match=r"not finite by step 2; a lower rate.*rate = 1e\+30"):
         convirt.run(settings, inputs, outputs)
     assert not outputs.image_encoder.exists()
 

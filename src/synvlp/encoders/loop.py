@@ -60,8 +60,8 @@ def adamw(model: nn.Module, settings: Training) -> torch.optim.AdamW:
 
 def rate_at(step: int, settings: Training) -> float:
     """The learning rate of a step: up in a line over the warm-up, then down to 0 along a cosine."""
-    rising = settings.warmup * settings.steps
-    if step + 1 < rising:
+    rising = int(settings.warmup * settings.steps)
+    if step < rising:
         return settings.rate * (step + 1) / rising
     return settings.rate * (1 + math.cos(math.pi * (step - rising) / max(settings.steps - rising, 1))) / 2
 

@@ -52,15 +52,30 @@ def train(texts: list[str], vocabulary: int, min_frequency: int) -> str:
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.WordPiece()
+    # The trainer numbers letters in the order of a hash table that differs between processes, and breaks ties by
+    # these numbers. Letters that are given as special tokens have fixed numbers; below they become plain again.
+    special = SPECIAL + _letters(made, texts)
     pieces = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, min_frequency=min_frequency, special_tokens=SPECIAL, show_progress=False
+        vocab_size=vocabulary, min_frequency=min_frequency, special_tokens=special, show_progress=False
     )
-    made.train_from_iterator(sorted(texts), pieces)
-    if made.get_vocab_size() <= len(SPECIAL):
+    made.train_from_iterator(texts, pieces)
+    if special == SPECIAL:
         raise job.JobError("the texts of the train split hold no word to make a tokenizer from")
     first, last = (made.token_to_id(name) for name in ("[CLS]", "[SEP]"))
     made.post_processor = processors.BertProcessing(("[SEP]", last), ("[CLS]", first))
-    return made.to_str(pretty=True)
+    content = json.loads(made.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in SPECIAL]
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _letters(reader: Any, texts: list[str]) -> list[str]:
+    """All letters that begin a word, and with ## those that go on with one, in order."""
+    found = set()
+    for text in texts:
+        for word, _ in reader.pre_tokenizer.pre_tokenize_str(reader.normalizer.normalize_str(text)):
+            found.add(word[0])
+            found.update(f"##{letter}" for letter in word[1:])
+    return sorted(found)
 
 
 def adopt(folder: Path) -> str:

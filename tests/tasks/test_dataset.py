@@ -65,6 +65,21 @@ def test_keep_and_exclusive_choose_studies(corpus, tmp_path):
     assert json.loads(paths.description.read_text())["labels"] == ["disc", "bar", "clear"]
 
 
+def test_no_finding_can_be_kept_beside_a_label(corpus, tmp_path):
+    known = changed(
+        corpus,
+        tmp_path,
+        tables.STUDIES,
+        labels=lambda frame: [[] if list(own) == ["none"] else own for own in frame["labels"]],
+        labelled=lambda frame: frame["study_id"] != "s0003",
+    )
+    studies = tables.read(known.studies, tables.STUDIES)
+    samples, _ = build(classification_set, known, tmp_path, labels=["disc"], keep=["disc"], keep_no_finding=True)
+    wanted = studies[[("disc" in own or not len(own)) for own in studies["labels"]] & studies["labelled"].astype(bool)]
+    assert list(samples["study_id"]) == list(wanted["study_id"])
+    assert len(samples) > sum("disc" in own for own in samples["labels"])
+
+
 def test_unlabelled_studies_and_those_without_image_are_left_out(corpus, tmp_path):
     some = changed(corpus, tmp_path, tables.STUDIES, labelled=lambda frame: frame["study_id"] > "s0010")
     samples, _ = build(classification_set, some, tmp_path, labels=["disc"])

@@ -17,8 +17,9 @@ class Selection(job.Settings):
     """Which studies a data set takes, and how large their images are."""
 
     collection: str = job.setting("", "only studies of this collection; empty: all of them")
-    keep: list[str] = job.setting(
-        [], "only studies that carry one of these labels (pneumonia against no finding); empty: all of them"
+    keep: list[str] = job.setting([], "only studies that carry one of these labels; empty: all of them")
+    keep_no_finding: bool = job.setting(
+        False, "with keep: also studies labelled with no finding at all (pneumonia against no finding)"
     )
     image_size: int = job.setting(64, "images are resized to this", unit="pixels a side", ge=32)
 
@@ -48,10 +49,13 @@ def choose(settings: Selection, studies_path: Path, images_path: Path) -> pd.Dat
         job.log.info("%d of them in the collection %s", len(chosen), settings.collection)
     if settings.keep:
         kept = set(settings.keep)
-        chosen = chosen[[bool(kept & set(labels)) for labels in chosen["labels"]]]
+        wanted = [bool(kept & set(labels)) for labels in chosen["labels"]]
+        clear = chosen["labelled"].astype(bool) & (chosen["labels"].map(len) == 0) & settings.keep_no_finding
+        chosen = chosen[np.array(wanted) | clear]
         if chosen.empty:
             raise job.JobError(f"keep = {', '.join(settings.keep)}: no study with an image carries one of these")
-        job.log.info("%d of them carry one of: %s", len(chosen), ", ".join(settings.keep))
+        also = " or no finding" if settings.keep_no_finding else ""
+        job.log.info("%d of them carry one of: %s%s", len(chosen), ", ".join(settings.keep), also)
     if chosen.empty:
         raise job.JobError(f"{studies_path}: no study has an image in {images_path}")
     if (chosen.groupby("patient_id")["split"].nunique() > 1).any():

@@ -24,14 +24,16 @@ _LAST = r"(?:\s?[-–]\s?(?P<last>[12]\d|3[01]|0?[1-9])(?!\d))?"  # March 14-16
 _YEAR = r"(?P<year>(?:1[89]|2[0-2])\d\d)"
 _SHORT = r"['’]?(?P<short>\d\d)"
 _AFTER = r"(?![\d/]|[.,:-]\d|[^\W\d_])"
-_UNIT = r"(?!\s*(?:mm|cm|ml|mg|%|x\s?\d|views?\b|images?\b|hours?\b|hrs?\b|days?\b|weeks?\b|months?\b|years?\b))"
+_UNIT = (
+    r"(?!\s*(?:mm\b|cm\b|ml\b|mg\b|%|x\s?\d|views?\b|images?\b|hours?\b|hrs?\b|days?\b|weeks?\b|months?\b|years?\b))"
+)
 
 # Words before a number pair such as 3/14 that make it a date, and words around it that make it a fraction or a score.
 _CALLS = re.compile(
     r"(?:\b(?:on|dated?|from|of|since|until|till|through|thru|prior|to|with|and|vs|versus|by|exams?|examinations?|study|"
     r"studies|films?|radiographs?|x-?rays?|cxrs?|ct|mri|comparison|compared|comparisons|performed|for|previous|dob|"
     r"before|after|between|last|seen|visit|image|images|imaging|this|at|in|is|was)|\d{1,2}/\d{1,2}\s*(?:,|-|–))"
-    r"[\s:,(]*$",
+    r"[\s:,(/]*$",
     re.IGNORECASE,
 )
 _FRACTION_BEFORE = re.compile(

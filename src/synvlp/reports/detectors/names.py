@@ -20,7 +20,7 @@ _PARTICLE = re.compile(
     re.IGNORECASE,
 )
 _SUFFIX = re.compile(r",?[ \t]*(?:Jr|Sr|II|III|IV)\b\.?", re.IGNORECASE)
-_INITIAL = re.compile(r"[^\W\d_]\.(?![^\W\d_]{2})|[A-Z]\b(?![.'’-])")
+_INITIAL = re.compile(r"[^\W\d_]\.(?![^\W\d_]{2})|[A-Z]\b(?![.'’:=-])")
 _CREDENTIAL_WORDS = (
     r"M\.?\s?D|D\.?O|R\.?N|B\.?S\.?N|N\.?P|PA|PA-C|CRNP|APRN|ARNP|CNP|DNP|MBBS|MBChB|MB|BCh|Ph\.?D|FRCR|FACR|FRCPC|"
     r"R\.?T\.?(?:\s?\(R\))?|RRA|MPH|M\.?S|PGY[- ]?\d|DPM|DDS|LPN|RPA|FCCP|FACS|MSN|CNS|CCRN|ABR"
@@ -29,14 +29,125 @@ _CREDENTIAL = re.compile(rf"(?:{_CREDENTIAL_WORDS})\b\.?")
 
 # Words that a report puts where a name could stand; none of them begins a name after a label.
 _NOT_A_NAME = frozenset(
-    "the a an and or of is was are were has had with without who on in at by for from to not no none unknown n/a na nil "
-    "mrn dob age sex gender date time exam examination study accession history indication findings impression "
-    "comparison technique procedure name patient physician doctor radiologist attending resident provider id number "
-    "male female this that there his her she he they please md do rn mr mrs ms dr see per tbd test".split()
+    [
+        "the",
+        "a",
+        "an",
+        "and",
+        "or",
+        "of",
+        "is",
+        "was",
+        "are",
+        "were",
+        "has",
+        "had",
+        "with",
+        "without",
+        "who",
+        "on",
+        "in",
+        "at",
+        "by",
+        "for",
+        "from",
+        "to",
+        "not",
+        "no",
+        "none",
+        "unknown",
+        "n/a",
+        "na",
+        "nil",
+        "mrn",
+        "dob",
+        "age",
+        "sex",
+        "gender",
+        "date",
+        "time",
+        "exam",
+        "examination",
+        "study",
+        "accession",
+        "history",
+        "indication",
+        "findings",
+        "impression",
+        "comparison",
+        "technique",
+        "procedure",
+        "name",
+        "patient",
+        "physician",
+        "doctor",
+        "radiologist",
+        "attending",
+        "resident",
+        "provider",
+        "id",
+        "number",
+        "male",
+        "female",
+        "this",
+        "that",
+        "there",
+        "his",
+        "her",
+        "she",
+        "he",
+        "they",
+        "please",
+        "md",
+        "do",
+        "rn",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "see",
+        "per",
+        "tbd",
+        "test",
+    ]
 )
 _CALENDAR = frozenset(
-    "january february march april may june july august september october november december monday tuesday wednesday "
-    "thursday friday saturday sunday today yesterday tomorrow jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "today",
+        "yesterday",
+        "tomorrow",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+    ]
 )
 _EPONYM_NOUN = re.compile(
     r"(?:['’]s)?(?:[ \t-]+(?:type|b|a|c))?[ \t-]+(?:catheters?|lines?|tubes?|tubing|signs?|diseases?|lymphoma|sarcoma|tumou?rs?|"
@@ -50,6 +161,9 @@ _EPONYM_NOUN = re.compile(
     re.IGNORECASE,
 )
 
+_HOSPITAL_WORD = re.compile(
+    r" (?:Memorial|General|Regional|Community|University|Medical(?! [Rr]ec)|Hospital|Clinic|Health)\b"
+)
 _ROLE = (
     r"attending|attending physician|resident|fellow|intern|nurse|physician|physician assistant|surgeon|pulmonologist|"
     r"cardiologist|radiologist|oncologist|hospitalist|technologist|tech|provider|nurse practitioner|practitioner|"
@@ -99,7 +213,8 @@ _KIN = re.compile(
 )
 _AGED = re.compile(
     r"[ \t]*,?[ \t]*(?:(?:is|was)[ \t]+)?(?:an?[ \t]+|,[ \t]*)?(?:(?:\d{1,3}|[a-z]+(?:-[a-z]+)?)[\s-]*(?:years?|yrs?|y)[\s/.-]*(?:olds?|o)\b|"
-    r"\d{1,3}[ \t]?(?:yo|y/o|[MF])\b|aged?[ \t]+\d)",
+    r"\d{1,3}[ \t]?(?:yo|y/o|[MF])\b|aged?[ \t]+\d)|"
+    r"[ \t]+(?:is|was)[ \t]+an?[ \t]+(?:[a-z]+[ -]){0,3}(?:man|woman|lady|gentleman|male|female|patient|boy|girl|veteran|smoker)\b",
     re.IGNORECASE,
 )
 _ACTS = re.compile(
@@ -115,8 +230,12 @@ _INITIALS = re.compile(
     r"(?:[ \t]+(?:by|initials))*[ \t]*[:=/#]?[ \t]*([A-Za-z]{2,3})(?=[ \t]*(?:[,;./|]|$|\d))(?:/([A-Za-z]{2,3})\b)?",
     re.IGNORECASE | re.MULTILINE,
 )
+# The last line of a transcription: D: 03/14/2019  T: 03/15/2019  JKM
+_TRANSCRIBED = re.compile(
+    r"(?m)^[ \t]*(?:.*[ \t])?(?:D|T|DD|DT|TD|Dict(?:ated)?|Trans(?:cribed)?|Typed)[ \t]*:[^\n]*?(?:\d|XX|__|\*\*)[^\n]*?[ \t/]([A-Z]{2,4})[ \t]*$"
+)
 _SLASHED = re.compile(r"(?m)(?:^|[ \t])([A-Z]{2,3})[/:]([A-Za-z]{2,3})[ \t]*$")
-_CREDENTIAL_AFTER = re.compile(rf"[ \t]*,?[ \t]*(?:{_CREDENTIAL_WORDS})\b(?![ \t]+\d{{5}})")
+_CREDENTIAL_AFTER = re.compile(rf"(?:[ \t]*,[ \t]*|[ \t]+)(?-i:{_CREDENTIAL_WORDS})(?![\w])(?![ \t]+\d{{5}})")
 _RUN = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*|[.,]|[ \t]+")
 
 
@@ -144,7 +263,7 @@ def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | N
     at, end, parts = start, None, []
     while len(parts) < 6:
         particle = _PARTICLE.match(text, at)
-        if particle and _word(text, particle.end()) and not _fits(text, at, parts, strong, loud):
+        if particle and _is_particle(text, particle):
             at = particle.end()
         initial = _INITIAL.match(text, at)
         word = _word(text, at)
@@ -167,28 +286,40 @@ def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | N
     return _without_role(text, start, end)
 
 
+def _is_particle(text: str, particle: re.Match) -> bool:
+    """Whether "van", "de la" and the like belong to the name that follows."""
+    word = _word(text, particle.end())
+    return bool(word) and word.group()[0].isupper() and not words.is_vocabulary(word.group())
+
+
 def _word(text: str, at: int) -> re.Match | None:
     return spans.WORD.match(text, at)
 
 
 def _next(text: str, at: int, label: bool, parts: list[str]) -> int | None:
     """Where the name's next part would begin: after spaces, or after the comma of LAST, FIRST."""
-    if text[at : at + 1] == "," and label and sum(len(part) > 2 for part in parts) <= 2:
+    if text[at : at + 1] == "," and sum(len(part.strip(".")) > 1 for part in parts) <= 2:
         after = _SPACE.match(text, at + 1).end()
         word = _word(text, after)
-        if _CREDENTIAL.match(text, after) or word is None or not _may_follow_comma(text, word):
+        if _CREDENTIAL.match(text, after) or word is None or not _may_follow_comma(text, word, label):
             return None
         return after
-    after = (_GAP if not label else _SPACE).match(text, at).end()
+    after = _GAP.match(text, at).end()
+    if label and text[at:after] != " ":  # wider gaps and line ends part fields
+        return None
     return after if after > at else None
 
 
-def _may_follow_comma(text: str, word: re.Match) -> bool:
+def _may_follow_comma(text: str, word: re.Match, label: bool) -> bool:
     name = word.group()
     if name.lower() in _NOT_A_NAME or not name[0].isupper():
         return False
+    if name.lower() in _CALENDAR or _hospital_follows(text, word.end()):
+        return False
+    if _is_acronym(name) and not label and not spans.shouting(spans.line_of(text, word.start())):
+        return False
     follower = text[word.end() : word.end() + 1]
-    return words.is_first_name(name) or not words.is_vocabulary(name) or follower in {"", "\n", ",", ";"}
+    return words.is_first_name(name) or not words.is_vocabulary(name) or (label and follower in {"", "\n", ",", ";"})
 
 
 def _continues(text: str, at: int, strong: bool) -> bool:
@@ -196,6 +327,8 @@ def _continues(text: str, at: int, strong: bool) -> bool:
     after = _SPACE.match(text, at).end()
     if _INITIAL.match(text, after):
         return _continues(text, _INITIAL.match(text, after).end(), strong)
+    particle = _PARTICLE.match(text, after)
+    after = particle.end() if particle else after
     word = _word(text, after)
     return bool(word) and _fits(text, after, [], strong, False) and word.group()[0].isupper()
 
@@ -247,12 +380,7 @@ def _begins(text: str, word: re.Match, strong: bool, loud: bool, capital: bool, 
 
 
 def _hospital_follows(text: str, at: int) -> bool:
-    return bool(
-        re.match(
-            r"[ \t]+(?:Memorial|General|Regional|Community|University|Medical|Hospital|Clinic|Health)\b",
-            text[at : at + 24],
-        )
-    )
+    return bool(_HOSPITAL_WORD.match(text, at))
 
 
 def _without_role(text: str, start: int, end: int) -> int | None:
@@ -314,10 +442,8 @@ def _list_of(
         if joint is None or not text[joint.end() : joint.end() + 1].isupper():
             return
         follower = _word(text, joint.end())
-        if (
-            follower is None
-            or words.is_vocabulary(follower.group())
-            and not (many and words.is_listed_name(follower.group()))
+        if follower is None or (
+            words.is_vocabulary(follower.group()) and not (many and words.is_listed_name(follower.group()))
         ):
             return
         start = joint.end()
@@ -366,7 +492,7 @@ def _read_back(text: str, end: int) -> int | None:
             continue
         low = token.lower()
         known = words.is_vocabulary(token) and len(token) > 1 and low not in {"jr", "sr", "ii", "iii", "iv"}
-        if not token[0].isupper() or low in _NOT_A_NAME or low in _CALENDAR or _CREDENTIAL.fullmatch(token) and count:
+        if not token[0].isupper() or low in _NOT_A_NAME or low in _CALENDAR or (_CREDENTIAL.fullmatch(token) and count):
             if _PARTICLE.match(token.lower() + " x") and start is not None and not comma:
                 start = at
                 continue
@@ -407,7 +533,7 @@ def _beside_ages_and_acts(text: str) -> Iterator[Span]:
         if not (aged or acts):
             continue
         start = _read_back(text, word.end())
-        if start is None or words.is_eponym(word.group()) and not words.is_listed_name(word.group()):
+        if start is None or (words.is_eponym(word.group()) and not words.is_listed_name(word.group())):
             continue
         names = [found.group() for found in spans.WORD.finditer(text, start, word.end())]
         if any(not words.is_vocabulary(name) and not _is_acronym(name) for name in names) or (
@@ -421,6 +547,9 @@ def _is_acronym(name: str) -> bool:
 
 
 def _initials(text: str) -> Iterator[Span]:
+    for match in _TRANSCRIBED.finditer(text):
+        if match.group(1) not in {"AM", "PM", "EST", "EDT", "CST", "CDT", "PST", "PDT", "UTC", "GMT"}:
+            yield Span(*match.span(1), "doctor", "initials")
     for rule in (_INITIALS, _SLASHED):
         for match in rule.finditer(text):
             for group in (1, 2):
@@ -451,7 +580,7 @@ def _full_names(text: str) -> Iterator[Span]:
         surname = free or (words.is_listed_name(last) and not words.is_vocabulary(last))
         if (
             surname
-            and (words.is_first_name(first) and not words.is_vocabulary(first) or lone)
+            and ((words.is_first_name(first) and not words.is_vocabulary(first)) or lone)
             and not _EPONYM_NOUN.match(text, match.end())
         ):
             certain = words.is_first_name(first)
@@ -472,7 +601,11 @@ def propagate(text: str, names: dict[str, str]) -> Iterator[Span]:
     for match in re.finditer(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*", text):
         name = re.sub(r"['’]s$", "", match.group())
         category = names.get(name.lower())
-        if category is None or not name[0].isupper() or _EPONYM_NOUN.match(text, match.end()) and words.is_eponym(name):
+        if (
+            category is None
+            or not name[0].isupper()
+            or (_EPONYM_NOUN.match(text, match.end()) and words.is_eponym(name))
+        ):
             continue
         loud = spans.shouting(spans.line_of(text, match.start()))
         if words.is_vocabulary(name) and (

@@ -40,7 +40,7 @@ _LONG = re.compile(
 )
 _HASH = re.compile(r"#[ \t]?(?P<value>\d{4,})(?!\w)")
 _ORDINARY = re.compile(
-    r"(?i)(?:covid-?19|sars-cov-?2|\d+(?:mm|cm|ml|mg|mcg|kvp?|mas|ma|x\d+\w*|-?years?-?old|yo|hrs?|h|fr)|"
+    r"(?i)(?:covid-?19|sars-cov-?2|[a-z]+-(?:19|20)\d\d|\d+(?:mm|cm|ml|mg|mcg|kvp?|mas|ma|x\d+\w*|-?years?-?old|yo|hrs?|h|fr)|"
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)\w*-?\d+|\d+-?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*-?\d+|"
     r"[cltsCLTS]\d{1,2}(?:-[cltsCLTS]?\d{1,2})+|\d{1,2}:\d{2}\w*|\d{4}hrs?)$"
 )
@@ -72,7 +72,7 @@ _PHONES = (
 _CALLED = re.compile(
     r"\b(?:tele)?(?:phone|tel|ph|cell|mobile|pager|beeper|bleep|fax|ext(?:ension|n)?|call[ \t]?back|hotline|reading[ \t]+room|voalte|vocera|spectralink|x(?=[ \t]?\d{4}))"
     r"\b\.?(?:[ \t]*(?:numbers?|nos?\b\.?|num\b|id|#|at|is|on|line))*[ \t]*[:#=]?[ \t]*"
-    r"(?P<value>\+?\(?\d[\d()./ \t-]{2,18}\d)(?!\w)",
+    r"(?P<value>\+?\(?\d[\d()./ \t-]{2,18}\d)(?![\w:]|[ \t]*(?:hours|hrs|h\b|am\b|pm\b|a\.m|p\.m))",
     re.IGNORECASE,
 )
 _X = re.compile(r"(?<![\w.])x[ \t]?(?P<value>\d{4,6})(?![\w.]|[ \t]*(?:mm|cm|x\b))")

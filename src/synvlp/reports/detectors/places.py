@@ -13,7 +13,10 @@ def _alternatives(entries: tuple[str, ...]) -> str:
     return "|".join(re.escape(entry).replace(r"\ ", r"[ \t]+").replace("'", "['’]") for entry in ordered)
 
 
-_KIND = re.compile(rf"\b(?:{_alternatives(words.entries('hospital_words'))})\b(?!['’])", re.IGNORECASE)
+_KIND = re.compile(
+    rf"\b(?:{_alternatives(words.entries('hospital_words'))})\b(?!['’]|[ \t]+(?:rec|number|no\b|#|id\b|history))",
+    re.IGNORECASE,
+)
 _SUFFIX = _alternatives(words.entries("street_suffixes"))
 _STATE = _alternatives(words.entries("states"))
 _CITY = _alternatives(words.entries("cities"))
@@ -21,21 +24,193 @@ _NAME = r"[A-Z][^\W\d_]*(?:['’.-][^\W\d_]+)*\.?"
 
 # Words that say what kind of a hospital or ward is meant; with nothing else before the kind, no hospital is named.
 _GENERIC = frozenset(
-    "the a an this that our your same other another outside local referring transferring receiving community general "
-    "university medical regional memorial county city state national federal veterans va military children's childrens "
-    "children women's womens pediatric primary secondary tertiary urgent emergency acute care long term skilled nursing "
-    "home rehabilitation rehab chest lung pulmonary heart cardiac cardiology oncology cancer breast pain wound sleep "
-    "asthma tb hiv std infectious disease diabetes surgical surgery orthopedic dental eye mental public behavioral "
-    "occupational employee student inpatient outpatient day teaching academic private district base field satellite "
-    "diagnostic radiology imaging interventional nuclear medicine magnetic resonance clinical anticoagulation "
-    "transplant thoracic vascular neurology renal dialysis prenatal geriatric hospice family internal express walk-in "
-    "preoperative pre-op and of for in at to from by with on was is admitted transferred seen outside-hospital no any each "
-    "patient patients patient's his her their current prior previous recent follow-up followup repeat please advanced "
-    "portable digital cross-sectional dedicated additional further ct mri pet us ultrasound x-ray fluoroscopic serial "
-    "mr dr st main new old north south east west central good poor overall ill global improved declining".split()
+    [
+        "the",
+        "a",
+        "an",
+        "this",
+        "that",
+        "our",
+        "your",
+        "same",
+        "other",
+        "another",
+        "outside",
+        "local",
+        "referring",
+        "transferring",
+        "receiving",
+        "community",
+        "general",
+        "university",
+        "medical",
+        "regional",
+        "memorial",
+        "county",
+        "city",
+        "state",
+        "national",
+        "federal",
+        "veterans",
+        "va",
+        "military",
+        "children's",
+        "childrens",
+        "children",
+        "women's",
+        "womens",
+        "pediatric",
+        "primary",
+        "secondary",
+        "tertiary",
+        "urgent",
+        "emergency",
+        "acute",
+        "care",
+        "long",
+        "term",
+        "skilled",
+        "nursing",
+        "home",
+        "rehabilitation",
+        "rehab",
+        "chest",
+        "lung",
+        "pulmonary",
+        "heart",
+        "cardiac",
+        "cardiology",
+        "oncology",
+        "cancer",
+        "breast",
+        "pain",
+        "wound",
+        "sleep",
+        "asthma",
+        "tb",
+        "hiv",
+        "std",
+        "infectious",
+        "disease",
+        "diabetes",
+        "surgical",
+        "surgery",
+        "orthopedic",
+        "dental",
+        "eye",
+        "mental",
+        "public",
+        "behavioral",
+        "occupational",
+        "employee",
+        "student",
+        "inpatient",
+        "outpatient",
+        "day",
+        "teaching",
+        "academic",
+        "private",
+        "district",
+        "base",
+        "field",
+        "satellite",
+        "diagnostic",
+        "radiology",
+        "imaging",
+        "interventional",
+        "nuclear",
+        "medicine",
+        "magnetic",
+        "resonance",
+        "clinical",
+        "anticoagulation",
+        "transplant",
+        "thoracic",
+        "vascular",
+        "neurology",
+        "renal",
+        "dialysis",
+        "prenatal",
+        "geriatric",
+        "hospice",
+        "family",
+        "internal",
+        "express",
+        "walk-in",
+        "preoperative",
+        "pre-op",
+        "and",
+        "of",
+        "for",
+        "in",
+        "at",
+        "to",
+        "from",
+        "by",
+        "with",
+        "on",
+        "was",
+        "is",
+        "admitted",
+        "transferred",
+        "seen",
+        "outside-hospital",
+        "no",
+        "any",
+        "each",
+        "patient",
+        "patients",
+        "patient's",
+        "his",
+        "her",
+        "their",
+        "current",
+        "prior",
+        "previous",
+        "recent",
+        "follow-up",
+        "followup",
+        "repeat",
+        "please",
+        "advanced",
+        "portable",
+        "digital",
+        "cross-sectional",
+        "dedicated",
+        "additional",
+        "further",
+        "ct",
+        "mri",
+        "pet",
+        "us",
+        "ultrasound",
+        "x-ray",
+        "fluoroscopic",
+        "serial",
+        "mr",
+        "dr",
+        "st",
+        "main",
+        "new",
+        "old",
+        "north",
+        "south",
+        "east",
+        "west",
+        "central",
+        "good",
+        "poor",
+        "overall",
+        "ill",
+        "global",
+        "improved",
+        "declining",
+    ]
 )
 # Kinds that are hospitals only after a name: "Health", "Imaging", "Medical", "Institute" are everyday words.
-_WEAK = frozenset("health imaging medical institute memorial regional healthcare clinic clinics hospice".split())
+_WEAK = frozenset(
+    ["health", "imaging", "medical", "institute", "memorial", "regional", "healthcare", "clinic", "clinics", "hospice"]
+)
 _LABEL = re.compile(
     r"\b(?:facility|institution|hospital|site|location|performed[ \t]+at|department|clinic|medical[ \t]+center|center|"
     r"organization|organisation|practice|campus|exam[ \t]+location|service[ \t]+location|entity)(?:[ \t]+name)?[ \t]*[:|=][ \t]*",
@@ -122,7 +297,7 @@ def _read_back(text: str, end: int) -> int:
         ):
             break
         low = token.lower().strip(".")
-        if low in {"of", "the", "and", "&", "at"} and not loud or low in {"of", "&"}:
+        if (low in {"of", "the", "and", "&", "at"} and not loud) or low in {"of", "&"}:
             taken += 1
             start = line_start + piece.start()
             continue

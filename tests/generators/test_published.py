@@ -84,7 +84,7 @@ def broken(published, tmp_path):
 
 def adopted(folder, tools, tmp_path, **settings):
     outputs = tools.pipeline_outputs(tmp_path / "adopted", adopt.Outputs)
-    adopt.run(adopt.Settings(pipeline_folder=folder, **settings), adopt.Inputs(), outputs)
+    adopt.run(adopt.Settings(pipeline_folder=str(folder), **settings), adopt.Inputs(), outputs)
     return outputs
 
 
@@ -158,7 +158,7 @@ def test_damaged_weights_are_an_error_of_the_folder(broken, tools, tmp_path):
 @pytest.fixture
 def tuning(published, corpus):
     return {
-        "pipeline_folder": published,
+        "pipeline_folder": str(published),
         "image_size": 16,
         "steps": 3,
         "warmup": 1,
@@ -189,7 +189,7 @@ def test_another_pipeline_does_not_go_on_from_the_state_of_this_one(
 ):
     monkeypatch.setattr(job.Scratch, "due", lambda self: True)
     monkeypatch.setattr(job.Scratch, "remove", lambda self: None)
-    settings = finetune.Settings(**tuning | {"pipeline_folder": broken})
+    settings = finetune.Settings(**tuning | {"pipeline_folder": str(broken)})
     inputs, outputs = finetune.Inputs(**corpus), tools.pipeline_outputs(tmp_path, finetune.Outputs)
     finetune.run(settings, inputs, outputs)
     config = broken / "unet/config.json"

@@ -147,6 +147,11 @@ def test_shards_of_other_prompts_are_an_error(shards, prompts, pipeline, tmp_pat
         screened(tmp_path, shards[1], tmp_path / "other.parquet", pipeline)
 
 
+def test_shards_of_another_seed_are_an_error(shards, prompts, pipeline, tmp_path):
+    with pytest.raises(job.JobError, match="drawn with another seed than 5"):
+        screened(tmp_path, shards[1], prompts, pipeline, seed=5)
+
+
 def chest(seed, size=64):
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size] / size

@@ -11,7 +11,7 @@ from synvlp.models import pipeline as pipelines
 
 
 class Settings(job.Settings):
-    pipeline_folder: Path = job.required("folder of the diffusers pipeline (safetensors only)")
+    pipeline_folder: str = job.required("folder of the diffusers pipeline (safetensors only)")
     variant: str | None = job.setting(
         None, "which of its weights, as fp16 in model.fp16.safetensors; none: the plain ones"
     )
@@ -27,7 +27,7 @@ class Outputs(pipelines.Files):
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Read the folder, check it, write its files in float32."""
-    pipeline = pipelines.open_folder(settings.pipeline_folder, settings.variant)
+    pipeline = pipelines.open_folder(Path(settings.pipeline_folder), settings.variant)
     million = sum(weight.numel() for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae)
                   for weight in part.parameters()) / 1e6  # fmt: skip
     side = pipeline.unet.config.sample_size * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)

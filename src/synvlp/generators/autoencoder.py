@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Training):
-    steps: int = job.setting(900, "optimizer steps", ge=1)
+    steps: int = job.setting(800, "optimizer steps", ge=1)
     batch: int = job.setting(8, "images per pass", ge=1)
     rate: float = job.setting(3e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     weight_decay: float = job.setting(1e-4, "AdamW's weight decay", ge=0)
@@ -33,7 +33,7 @@ class Settings(options.Training):
     attention: bool = job.setting(False, "self-attention at the lowest level")
     latent_channels: int = job.setting(4, "channels of the latents", ge=1)
     divergence: float = job.setting(1e-6, "weight of the divergence from a normal distribution, per image", ge=0)
-    edges: float = job.setting(0.0, "weight of the absolute error of the differences between neighbouring pixels", ge=0)
+    edges: float = job.setting(0.5, "weight of the absolute error of the differences between neighbouring pixels", ge=0)
 
 
 class Inputs(job.Files):

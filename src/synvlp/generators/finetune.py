@@ -12,7 +12,7 @@ from synvlp.models import pipeline as pipelines
 
 
 class Settings(options.Denoising):
-    pipeline_folder: Path = job.required("folder of the diffusers pipeline to start from (safetensors only)")
+    pipeline_folder: str = job.required("folder of the diffusers pipeline to start from (safetensors only)")
     variant: str | None = job.setting(
         None, "which of its weights, as fp16 in model.fp16.safetensors; none: the plain ones"
     )
@@ -53,13 +53,13 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     from synvlp.models import latents
 
     device = devices.prepare(settings)
-    pipeline = pipelines.open_folder(settings.pipeline_folder, settings.variant)
+    pipeline = pipelines.open_folder(Path(settings.pipeline_folder), settings.variant)
     factor = latents.factor(pipeline.vae)
     if settings.image_size % factor:
         raise job.JobError(
             f"image_size = {settings.image_size} is not a multiple of {factor}, by which the autoencoder shrinks"
         )
     pipeline.unet.register_to_config(sample_size=settings.image_size // factor)
-    source = pipelines.source_files(settings.pipeline_folder, settings.variant)
+    source = pipelines.source_files(Path(settings.pipeline_folder), settings.variant)
     read = _Read(source=source, **{name: getattr(inputs, name) for name in Inputs.model_fields})
     denoising.train(pipeline, settings, inputs, outputs, job.Scratch(__name__, settings, read), device)

@@ -17,6 +17,7 @@ from PIL import Image
 from synvlp import job
 from synvlp.images import drawing
 from synvlp.store import files, images, tables
+from synvlp.store.seeds import seed_of
 
 # Rows compared in one matrix product.
 BLOCK = 1024
@@ -61,7 +62,7 @@ class Kept:
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Compare all accepted images, draw again what is too close, write what passed."""
     rows = tables.read_all(inputs.shards, tables.SHARD).to_dict("records")
-    prompts = _check(rows, inputs)
+    prompts = _check(rows, settings, inputs)
     scratch = job.Scratch(__name__, settings, inputs)
     kept, rejected = Kept(), {}
     new, drawer = rows, None
@@ -125,8 +126,8 @@ def details(pixels: np.ndarray, side: int) -> np.ndarray:
     return (fine / length if length > 1e-6 else np.zeros_like(fine)).astype(np.float32).ravel()
 
 
-def _check(rows: list[dict], inputs: Inputs) -> dict[str, str]:
-    """The prompts of the studies in the shards. Raises JobError if shards and prompts do not belong together."""
+def _check(rows: list[dict], settings: Settings, inputs: Inputs) -> dict[str, str]:
+    """The prompts of the studies in the shards. Raises JobError if shards, prompts and seed do not belong together."""
     frame = tables.read(inputs.prompts, tables.PROMPTS, ["study_id", "prompt"])
     known = dict(zip(frame["study_id"], frame["prompt"], strict=True))
     keys = Counter(_key(row) for row in rows)
@@ -138,6 +139,8 @@ def _check(rows: list[dict], inputs: Inputs) -> dict[str, str]:
             raise job.JobError(
                 f"study {row['study_id']}: the shard was drawn for a prompt that {inputs.prompts} does not have"
             )
+        if row["seed"] != seed_of(settings.seed, *_key(row)):
+            raise job.JobError(f"study {row['study_id']}: the shard was drawn with another seed than {settings.seed}")
     return {row["study_id"]: row["prompt"] for row in rows}
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
 MONTHS |= {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name} | {"sept": 9}
-_WEEKDAYS = {name.lower(): number for number, name in enumerate(calendar.day_name)}
-_WEEKDAYS |= {name.lower(): number for number, name in enumerate(calendar.day_abbr)}
-_WEEKDAYS |= {"tues": 1, "thur": 3, "thurs": 3}
+WEEKDAYS = {name.lower(): number for number, name in enumerate(calendar.day_name)}
+WEEKDAYS |= {name.lower(): number for number, name in enumerate(calendar.day_abbr)}
+WEEKDAYS |= {"tues": 1, "thur": 3, "thurs": 3}
 
 _MONTH = "(?P<month>" + "|".join(sorted(MONTHS, key=len, reverse=True)) + r")(?![^\W\d_])\.?"
-_WEEKDAY = r"(?:(?P<weekday>" + "|".join(sorted(_WEEKDAYS, key=len, reverse=True)) + r")\b\.?,?\s+(?:the\s+)?)?"
+_WEEKDAY = r"(?:(?P<weekday>" + "|".join(sorted(WEEKDAYS, key=len, reverse=True)) + r")\b\.?,?\s+(?:the\s+)?)?"
 _DAY = r"(?P<day>[12]\d|3[01]|0?[1-9])(?!\d)(?P<ordinal>st|nd|rd|th)?"
 _LAST = r"(?:\s?[-–]\s?(?P<last>[12]\d|3[01]|0?[1-9])(?!\d))?"  # March 14-16
 _YEAR = r"(?P<year>(?:1[89]|2[0-2])\d\d)"
@@ -30,20 +30,23 @@ _UNIT = (
 
 # Words before a number pair such as 3/14 that make it a date, and words around it that make it a fraction or a score.
 _CALLS = re.compile(
-    r"(?:\b(?:on|dated?|from|of|since|until|till|through|thru|prior|to|with|and|vs|versus|by|exams?|examinations?|study|"
+    r"(?:\b(?:on|dated?|from|of|since|until|till|through|thru|prior|to|with|and|vs|versus|by|exams?|examinations?|"
+    r"study|"
     r"studies|films?|radiographs?|x-?rays?|cxrs?|ct|mri|comparison|compared|comparisons|performed|for|previous|dob|"
     r"before|after|between|last|seen|visit|image|images|imaging|this|at|in|is|was)|\d{1,2}/\d{1,2}\s*(?:,|-|–))"
     r"[\s:,(/]*$",
     re.IGNORECASE,
 )
 _FRACTION_BEFORE = re.compile(
-    r"\b(?:grade|score|scores|strength|scale|pain|stage|about|approximately|roughly|lower|upper|medial|distal|proximal|"
+    r"\b(?:grade|score|scores|strength|scale|pain|stage|about|approximately|roughly|lower|upper|medial|distal|"
+    r"proximal|"
     r"only|nearly|almost|least|most|bp|pressure|vision|systolic|murmur|gcs|motor|reflexes|pulses|rated|position|"
     r"image|series|slice|level|levels|disc|disk|space|[ctls])\s*(?:of|is|at|was|:)?\s*$",
     re.IGNORECASE,
 )
 _FRACTION_AFTER = re.compile(
-    r"\s*(?:-\s*)?(?:of\s+(?:the|a|an|his|her|its)|pain|murmur|ribs?|thirds?|lungs?|chest|strength|scale|full|upper|lower|"
+    r"\s*(?:-\s*)?(?:of\s+(?:the|a|an|his|her|its)|pain|murmur|ribs?|thirds?|lungs?|chest|strength|scale|full|upper|"
+    r"lower|"
     r"cm|mm|inch|way|vertebra|levels?|lead|mg|ml|mmhg|dis[ck]s?|score|criteria|of\b|width|height|normal|systolic|"
     r"intercostal|interspace|views?|images?|sirs|%|bottles|cultures|lobes?|compression|and one)\b",
     re.IGNORECASE,
@@ -79,9 +82,11 @@ _FORMS = tuple(
         rf"(?<![\d.,:/-])\b{_WEEKDAY}{_DAY}(?:\s+of)?[\s./-]*{_MONTH}[\s,./-]*{_YEAR}{_AFTER}",  # 14-MAR-2019
         rf"(?<![\d.,:/-])\b{_WEEKDAY}{_DAY}(?:\s+of\s+|[\s./-]){_MONTH}[\s,./-]+{_SHORT}{_AFTER}{_UNIT}",  # 14-MAR-19
         rf"(?<![\w.,:/-]){_MONTH}-{_DAY}-(?:{_YEAR}|{_SHORT}){_AFTER}",  # MAR-14-2019
-        rf"(?<![\w.,:/-]){_YEAR}(?P<sep>[-/.])(?P<mm>\d{{1,2}})(?P=sep)(?P<dd>\d{{1,2}})(?![\d]|[/-]\d)",  # 2019-03-14
+        rf"(?<![\w.,:/-]){_YEAR}(?P<sep>[-/.])(?P<mm>\d{{1,2}})(?P=sep)(?P<dd>\d{{1,2}})(?![\d]|"
+        rf"[/-]\d)",  # 2019-03-14
         rf"(?<![\w.,:/]){_WEEKDAY}(?P<a>\d{{1,2}})(?P<sep>\s?[/.-]\s?)(?P<b>\d{{1,2}})(?P=sep){_YEAR}(?![\d]|[/-]\d)",
-        rf"(?<![\w.,:/-]){_WEEKDAY}(?P<a>\d{{1,2}})(?P<sep>[/.-])(?P<b>\d{{1,2}})(?P=sep){_SHORT}(?![\w]|[./-]\d){_UNIT}",
+        rf"(?<![\w.,:/-]){_WEEKDAY}(?P<a>\d{{1,2}})(?P<sep>[/.-])(?P<b>\d{{1,2}})(?P=sep){_SHORT}(?![\w]|"
+        rf"[./-]\d){_UNIT}",
         r"(?<![\w.,:/-])(?P<year>(?:19|20)\d\d)(?P<mm>0[1-9]|1[0-2])(?P<dd>0[1-9]|[12]\d|3[01])(?![\w]|[.,/-]\d)",
         rf"\b{_MONTH}(?:\s*,\s*|\s+(?:of\s+)?|\s?[-/]\s?){_YEAR}{_AFTER}",  # March 2019
         rf"\b{_MONTH}(?:\s+['’]|-)(?P<short>\d\d){_AFTER}{_UNIT}",  # Mar '19

@@ -39,7 +39,8 @@ _FILLS = tuple(
         (rf"\b({_NOUNS})(?:\s+{_HOLE})+\s+({_PLURAL})", r"\1 structures \2"),
         (rf"\b({_NOUNS})(?:\s+{_HOLE})+\s+({_SINGULAR})", r"\1 region \2"),
         (
-            rf"\b(compared (?:to|with)|comparison (?:to|with|is made (?:to|with)))(?:[\s,/:-]*(?:(?:at|on|and|dated|from)\s+)*{_HOLE})+",
+            rf"\b(compared (?:to|with)|comparison (?:to|with|is made (?:to|with)))(?:[\s,/:-]*(?:(?:at|on|and|dated|"
+            rf"from)\s+)*{_HOLE})+",
             r"\1 prior",
         ),
     )

@@ -49,8 +49,12 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     tables.write_csv(pd.DataFrame(lines)[columns], outputs.table)
     job.log.info(
         "%d identifiers in %d reports: recall %.4f, precision %.4f, %d reports leak",
-        len(truth), len(reports), measures["overall"]["recall"], measures["overall"]["precision"], measures["reports_with_leak"],
-    )  # fmt: skip
+        len(truth),
+        len(reports),
+        measures["overall"]["recall"],
+        measures["overall"]["precision"],
+        measures["reports_with_leak"],
+    )
 
 
 def measure(reports: dict[str, str], anonymized: dict[str, str], truth: pd.DataFrame, found: pd.DataFrame) -> dict:
@@ -158,5 +162,5 @@ def _check(inputs: Inputs, reports: dict, anonymized: dict, truth: pd.DataFrame,
     for row in truth.itertuples():
         if reports[row.study_id][row.start : row.end] != row.text:
             raise job.JobError(
-                f"{inputs.identifiers}: study {row.study_id}: no identifier stands at {row.start}; the report is another one"
+                f"{inputs.identifiers}: study {row.study_id}: no such identifier at {row.start}; the reports are other ones"
             )

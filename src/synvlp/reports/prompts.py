@@ -45,27 +45,33 @@ _ABBREVIATIONS = frozenset(
 _END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-Z0-9])")
 _WORD = re.compile(r"\w+")
 _SIGNS = {
-    "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "…": "...", "µ": "u", "μ": "u",
-    "×": "x", "≥": ">=", "≤": "<=", "±": "+/-", "°": " degrees ", "½": "1/2", "¼": "1/4", "\u00a0": " ",
+    "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "…": "...",
+    "µ": "u", "μ": "u",    "×": "x", "≥": ">=", "≤": "<=", "±": "+/-", "°": " degrees ", "½": "1/2", "¼": "1/4", "\u00a0": " ",
 }  # fmt: skip
 _COMPARES = re.compile(
-    r"\b(?:un(?:changed|altered)|no\s+(?:significant\s+|interval\s+|appreciable\s+)*change|stable|compar(?:ed|ison|able)|prior|previous(?:ly)?|"
+    r"\b(?:un(?:changed|altered)|no\s+(?:significant\s+|interval\s+|appreciable\s+)*change|stable|compar(?:ed|ison|"
+    r"able)|prior|previous(?:ly)?|"
     r"interval|since|earlier|again\s+(?:seen|noted|demonstrated))\b",
     re.IGNORECASE,
 )
 _TELLS = re.compile(  # that someone was told, or who looked: nothing that an image could show
-    r"\b(?:discussed\s+with|communicated|notified|telephoned?|by\s+phone|paged|was\s+informed|were\s+(?:called|relayed|conveyed)|"
-    r"reviewed\s+the\s+images?|dictated|electronically\s+signed|read\s*back|attending\s+physician|please\s+(?:call|contact)|"
+    r"\b(?:discussed\s+with|communicated|notified|telephoned?|by\s+phone|paged|was\s+informed|were\s+(?:called|"
+    r"relayed|conveyed)|"
+    r"reviewed\s+the\s+images?|dictated|electronically\s+signed|read\s*back|attending\s+physician|please\s+(?:call|"
+    r"contact)|"
     r"can\s+be\s+reached|with\s+questions)\b|(?<!\d)\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?!\d)|\b\d{5}\b",
     re.IGNORECASE,
 )
 _CODES = re.compile(  # numbers of devices, and when they were put in: not visible either
-    r",?\s*\(?(?:serial|s/n|sn|lot)\b\s*(?:(?:number|no)\b\.?|#)?\s*[:#]?\s*[\w./-]*\d[\w/-]*\)?(?:,\s*implanted\s+[^,.;]*)?",
+    r",?\s*\(?(?:serial|s/n|sn|lot)\b\s*(?:(?:number|no)\b\.?|"
+    r"#)?\s*[:#]?\s*[\w./-]*\d[\w/-]*\)?(?:,\s*implanted\s+[^,.;]*)?",
     re.IGNORECASE,
 )
 _FINDING = re.compile(
-    r"\b(?:effusions?|opacit\w+|consolidations?|pneumonia|pneumothora\w+|nodul\w+|mass(?:es)?|cardiomegaly|enlarge\w*|edema|atelecta\w+|"
-    r"infiltrates?|fractures?|congestion|lesions?|heart|silhouette|normal|clear|hernia|emphysema\w*|fibro\w+|scar\w*|density|densities|thickening)\b",
+    r"\b(?:effusions?|opacit\w+|consolidations?|pneumonia|pneumothora\w+|nodul\w+|mass(?:es)?|cardiomegaly|"
+    r"enlarge\w*|edema|atelecta\w+|"
+    r"infiltrates?|fractures?|congestion|lesions?|heart|silhouette|normal|clear|hernia|emphysema\w*|fibro\w+|scar\w*|"
+    r"density|densities|thickening)\b",
     re.IGNORECASE,
 )
 _TEMPLATES = (
@@ -93,8 +99,8 @@ class Settings(job.Settings):
     seed: int = job.setting(0, "seeds the choice of a caption's wording", ge=0)
     prompt_words: int = job.setting(
         40,
-        "longest prompt; radiology has about 1.7 of CLIP's tokens a word with its punctuation, so that 40 words keep to the 75 "
-        "that CLIP's 77 leave beside begin and end",
+        "longest prompt; radiology has up to 1.8 of CLIP's tokens a word with its punctuation, so that 40 words keep "
+        "to the 75 that CLIP's 77 leave beside begin and end",
         unit="words",
         ge=5,
         le=400,

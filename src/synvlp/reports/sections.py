@@ -43,7 +43,8 @@ _NAMES = {
         r"(?:clinical|patient|brief|relevant|medical)?\s*history(?:\s*(?:/|and)\s*indications?)?",
         r"clinical\s+(?:information|data|details|statement|question|context|summary|presentation|background|notes?)",
         r"indications?\s*(?:/|and)\s*(?:clinical\s+)?history",
-        r"(?:reason|indication)s?\s+for\s+(?:the\s+|this\s+)?(?:exam(?:ination)?|study|procedure|referral|request|test|visit)",
+        r"(?:reason|indication)s?\s+for\s+(?:the\s+|this\s+)?(?:exam(?:ination)?|study|procedure|referral|request|"
+        r"test|visit)",
         r"presentation",
         r"(?:admitting|provisional)\s+diagnosis",
         r"symptoms?",
@@ -85,22 +86,29 @@ _ANY = "|".join(f"(?P<{field}>{'|'.join(_NAMES[field])})" for field in _ORDER)
 _DECOR = r"[ \t]*(?:\#{1,6}[ \t]*|\*\*[ \t]*|__[ \t]*|[-*•=>]+[ \t]+)?"
 # A heading at a line's start: with a colon, a slash or a dash after it, or alone on its line.
 _ON_LINE = re.compile(
-    rf"^{_DECOR}(?:{_ANY})[ \t]*(?:\([^)\n]*\))?(?:[ \t]*(?:\*\*)?[ \t]*[:/](?!/)(?:\*\*)?|[ \t]+[-–—]+(?=[ \t]|$)|[ \t]*(?:\*\*)?[ \t]*$)[ \t]*",
+    rf"^{_DECOR}(?:{_ANY})[ \t]*(?:\([^)\n]*\))?(?:[ \t]*(?:\*\*)?[ \t]*[:/](?!/)(?:\*\*)?|[ \t]+[-–—]+(?=[ \t]|$)|"
+    rf"[ \t]*(?:\*\*)?[ \t]*$)[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
 # A heading inside a line: in capitals with a colon, or capitalised with a colon after the end of a sentence.
 _IN_LINE = re.compile(
-    rf"(?:(?<=[.;!?)\]])|(?<=\s\s)|(?<=[.;!?)\]]\s))\s*(?:{_ANY})[ \t]*:[ \t]*|(?<=\s)(?-i:(?=[A-Z][A-Z &/-]{{5,}}:))(?:{_ANY.replace('?P<', '?P<in_')})[ \t]*:[ \t]*",
+    rf"(?:(?<=[.;!?)\]])|(?<=\s\s)|(?<=[.;!?)\]]\s))\s*(?:{_ANY})[ \t]*:[ \t]*|(?<=\s)(?-i:(?=[A-Z][A-Z &/-]{{5,}}:))"
+    rf"(?:{_ANY.replace('?P<', '?P<in_')})[ \t]*:[ \t]*",
     re.IGNORECASE,
 )
 # Lines that belong to no section: who wrote the report, who gets it, whose it is.
 _FOOTER = re.compile(
-    r"^[ \t]*(?:(?:electronically[ \t]+|digitally[ \t]+)?(?:signed|dictated|interpreted|read|reviewed|approved|verified|"
-    r"authenticated|transcribed|finalized|reported)(?:[ \t]+(?:and|&)[ \t]+\w+)?(?:[ \t]+electronically)?[ \t]*(?:by\b|:|$)|"
-    r"(?:attending|reading|interpreting|reporting|referring|ordering|dictating|staff)?[ \t]*(?:radiologist|physician|provider|resident)[ \t]*:|"
+    r"^[ \t]*(?:(?:electronically[ \t]+|digitally[ \t]+)?(?:signed|dictated|interpreted|read|reviewed|approved|"
+    r"verified|"
+    r"authenticated|transcribed|finalized|reported)(?:[ \t]+(?:and|&)"
+    r"[ \t]+\w+)?(?:[ \t]+electronically)?[ \t]*(?:by\b|:|$)|"
+    r"(?:attending|reading|interpreting|reporting|referring|ordering|dictating|staff)?[ \t]*(?:radiologist|physician|"
+    r"provider|resident)[ \t]*:|"
     r"(?:attending|referring|ordering|referred by)[ \t]*:|"
-    r"(?:D|T|DD|DT|TD|cc|dictated|transcribed|job|exam[ \t]+date|date(?:[ \t]+of[ \t]+\w+)?|dob|dos|mrn|accession|acc#?|patient(?:[ \t]+(?:name|id))?|name|"
-    r"sex|age|gender|facility|location|hospital|order(?:ing)?|account|department[ \t]+of[ \t]+\w+|phone|fax|tel)[ \t]*(?:#[ \t]*)?[:|])",
+    r"(?:D|T|DD|DT|TD|cc|dictated|transcribed|job|exam[ \t]+date|date(?:[ \t]+of[ \t]+\w+)?|dob|dos|mrn|accession|"
+    r"acc#?|patient(?:[ \t]+(?:name|id))?|name|"
+    r"sex|age|gender|facility|location|hospital|order(?:ing)?|account|department[ \t]+of[ \t]+\w+|phone|fax|tel)"
+    r"[ \t]*(?:#[ \t]*)?[:|])",
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"^[ \t]*(?:\(?\d{1,2}[.)](?!\d)|[-*•–])[ \t]*(?=\S)")

@@ -17,7 +17,8 @@ from synvlp.reports.spans import Span
 _NAME_WORD = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’][^\W\d_]+)*")
 _KEPT = re.compile(r"(?:Jr|Sr|II|III|IV|Dr|Drs|Mr|Mrs|Ms|and)$", re.IGNORECASE)
 _PARTICLES = re.compile(
-    r"\b(?:de la|de las|de los|van der|van den|von der|de|del|della|di|da|dos|das|du|van|von|der|den|bin|bint|ibn|al|el|ter|"
+    r"\b(?:de la|de las|de los|van der|van den|von der|de|del|della|di|da|dos|das|du|van|von|der|den|bin|bint|ibn|al|"
+    r"el|ter|"
     r"ten|af|abu)(?:[ \t]+|-)(?=[^\W\d_]{2})",
     re.IGNORECASE,
 )
@@ -26,7 +27,8 @@ _FEMALE = re.compile(
 )
 _MALE = re.compile(r"\b(?:Mr|Mister|husband|son|father|brother|uncle|nephew|boy|he|his)\b\.?[ \t,]*$", re.IGNORECASE)
 _ADDRESS_KEPT = re.compile(
-    r"(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot|P|O|PO|Box|N|S|E|W|NE|NW|SE|SW|North|South|East|West|"
+    r"(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot|P|O|PO|Box|N|S|E|W|NE|NW|SE|SW|North|South|"
+    r"East|West|"
     r"Northeast|Northwest|Southeast|Southwest|st|nd|rd|th|of|in|the|and)$",
     re.IGNORECASE,
 )

@@ -15,9 +15,13 @@ _RULES = tuple(
         rf"(?<![\w.,/-]){_NUMBER}{_OLD}",  # 94-year-old, 94 y/o, ninety-four years of age
         rf"(?<![\w.,/-]){_NUMBER}[ \t-]?(?:yo|yof|yom|y/o|y\.o\.?)(?!\w)",  # 94yo
         rf"(?<![\w.,/-]){_NUMBER}[ \t]?(?-i:[FM])(?!\w)(?![ \t]*(?:\d|/))",  # 94F
-        rf"(?<![\w.,/-]){_NUMBER}[ \t-]?(?:years?|yrs?|y)?[ \t-]*(?:old)?[ \t,]+(?:female|male|woman|man|lady|gentleman|patient|veteran)\b",
-        rf"\b(?:aged?|age[ \t]+is|years[ \t]+old|old[ \t]+age[ \t]+of|age[ \t]+of|at[ \t]+age|turned|turning|turns|now)[ \t]*[:=(]?[ \t]*{_NUMBER}(?![\w%]|[.,/:-]\d|[ \t]*(?:%|mm|cm|ml|mg|days?|hours?|hrs?|min|weeks?|months?|percent|bpm|kg|lbs?|pack))",
-        rf"(?<![\w.,/-]){_NUMBER}[ \t]+(?:years?|yrs?)(?:[ \t]*(?:/|,)|[ \t]*\n|[ \t]*$|[ \t]*[,;]?[ \t]*(?:female|male|[FM]\b))",
+        rf"(?<![\w.,/-]){_NUMBER}[ \t-]?(?:years?|yrs?|y)?[ \t-]*(?:old)?[ \t,]+(?:female|male|woman|man|lady|"
+        rf"gentleman|patient|veteran)\b",
+        rf"\b(?:aged?|age[ \t]+is|years[ \t]+old|old[ \t]+age[ \t]+of|age[ \t]+of|at[ \t]+age|turned|turning|turns|"
+        rf"now)[ \t]*[:=(]?[ \t]*{_NUMBER}(?![\w%]|[.,/:-]\d|[ \t]*(?:%|mm|cm|ml|mg|days?|hours?|hrs?|min|weeks?|"
+        rf"months?|percent|bpm|kg|lbs?|pack))",
+        rf"(?<![\w.,/-]){_NUMBER}[ \t]+(?:years?|yrs?)(?:[ \t]*(?:/|,)|[ \t]*\n|[ \t]*$|[ \t]*[,;]?[ \t]*(?:female|"
+        rf"male|[FM]\b))",
         rf"(?m)^[ \t]*(?:patient[ \t]+)?(?:age|age/sex|sex/age)[ \t]*[:|=][ \t]*(?:[FM][ \t]*/[ \t]*)?{_NUMBER}\b",
         rf"(?<![\w.,/-]){_NUMBER}[ \t]*/[ \t]*(?-i:[FM])\b",  # 94/F
         r"\b(?P<age>centenarian)s?\b",

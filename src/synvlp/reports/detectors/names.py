@@ -8,14 +8,15 @@ the less can speak against.
 import re
 from collections.abc import Iterator
 
-from synvlp.reports import spans
+from synvlp.reports import dates, spans
 from synvlp.reports.lexicons import words
 from synvlp.reports.spans import Span
 
 _GAP = re.compile(r"[ \t]*(?:\n[ \t]*)?")
 _SPACE = re.compile(r"[ \t]*")
 _PARTICLE = re.compile(
-    r"(?:de la|de las|de los|van der|van den|von der|de|del|della|di|da|dos|das|du|van|von|der|den|bin|bint|ibn|al|el|"
+    r"(?:de la|de las|de los|van der|van den|von der|de|del|della|di|da|dos|das|du|van|von|der|den|bin|bint|ibn|al|"
+    r"el|"
     r"la|le|ter|ten|af|abu|st\.?)(?:[ \t]+|-)(?=[^\W\d_])",
     re.IGNORECASE,
 )
@@ -27,136 +28,18 @@ _CREDENTIAL_WORDS = (
 )
 _CREDENTIAL = re.compile(rf"(?:{_CREDENTIAL_WORDS})\b\.?")
 
-# Words that a report puts where a name could stand; none of them begins a name after a label.
-_NOT_A_NAME = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "and",
-        "or",
-        "of",
-        "is",
-        "was",
-        "are",
-        "were",
-        "has",
-        "had",
-        "with",
-        "without",
-        "who",
-        "on",
-        "in",
-        "at",
-        "by",
-        "for",
-        "from",
-        "to",
-        "not",
-        "no",
-        "none",
-        "unknown",
-        "n/a",
-        "na",
-        "nil",
-        "mrn",
-        "dob",
-        "age",
-        "sex",
-        "gender",
-        "date",
-        "time",
-        "exam",
-        "examination",
-        "study",
-        "accession",
-        "history",
-        "indication",
-        "findings",
-        "impression",
-        "comparison",
-        "technique",
-        "procedure",
-        "name",
-        "patient",
-        "physician",
-        "doctor",
-        "radiologist",
-        "attending",
-        "resident",
-        "provider",
-        "id",
-        "number",
-        "male",
-        "female",
-        "this",
-        "that",
-        "there",
-        "his",
-        "her",
-        "she",
-        "he",
-        "they",
-        "please",
-        "md",
-        "do",
-        "rn",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "see",
-        "per",
-        "tbd",
-        "test",
-    ]
-)
-_CALENDAR = frozenset(
-    [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "today",
-        "yesterday",
-        "tomorrow",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
-)
+_CALENDAR = frozenset({*dates.MONTHS, *dates.WEEKDAYS, "today", "yesterday", "tomorrow"})
 _EPONYM_NOUN = re.compile(
-    r"(?:['’]s)?(?:[ \t-]+(?:type|b|a|c))?[ \t-]+(?:catheters?|lines?|tubes?|tubing|signs?|diseases?|lymphoma|sarcoma|tumou?rs?|"
+    r"(?:['’]s)?(?:[ \t-]+(?:type|b|a|c))?[ \t-]+(?:catheters?|lines?|tubes?|tubing|signs?|diseases?|lymphoma|"
+    r"sarcoma|tumou?rs?|"
     r"syndromes?|nodes?|nodules?|complex|foc(?:us|i)|hernias?|criteria|societ(?:y|ies)|score|scoring|grade|"
-    r"classification|class|fractures?|deformit(?:y|ies)|pacemakers?|ports?|valves?|methods?|angles?|lesions?|defects?|"
+    r"classification|class|fractures?|deformit(?:y|ies)|pacemakers?|ports?|valves?|methods?|angles?|lesions?|"
+    r"defects?|"
     r"triad|island|procedures?|repair|operation|shunts?|waves?|rods?|nails?|wires?|screws?|filters?|guidelines?|"
     r"stents?|clips?|cannulas?|drains?|bodies|body|palsy|ring|ulcer|esophagus|diverticul\w+|anomaly|unit|units|"
     r"position|view|maneuver|test|stain|granulomatosis|thyroiditis|loop|circle|duct|ligament|bundle|block|space|"
     r"pouch|fascia|muscle|canal|foramen|dermatitis|arthropathy|kyphosis|spots?|bag|mask|introducer|sheath|ganz|"
+    r"prosthe\w+|\w+ectomy|\w+plasty|\w+ostomy|implants?|grafts?|incision|approach|leads?|sling|hump|stem|"
     r"physician|physicians|hospital|clinic|center|centre|medical|chest|et al)\b",
     re.IGNORECASE,
 )
@@ -172,15 +55,19 @@ _ROLE = (
     r"ordering clinician|referring clinician|emergency physician|care provider|RN|PA|NP|MD"
 )
 _PATIENT_LABEL = re.compile(
-    r"\b(?:(?:patient|pt)(?:['’]s)?(?:[ \t]+(?:full|last|first|legal))?[ \t]*(?:name)|patient|pt|name(?:[ \t]+of[ \t]+patient)?|"
+    r"\b(?:(?:patient|pt)(?:['’]s)?(?:[ \t]+(?:full|last|first|legal))?[ \t]*(?:name)|patient|pt|"
+    r"name(?:[ \t]+of[ \t]+patient)?|"
     r"full[ \t]+name|last[ \t]+name|first[ \t]+name|surname|maiden[ \t]+name|re|subject|client|"
-    r"(?:emergency[ \t]+)?contact|next[ \t]+of[ \t]+kin|guardian|spouse|parent)[ \t]*(?:\([^)\n]*\))?[ \t]*[:=#|][ \t]*",
+    r"(?:emergency[ \t]+)?contact|next[ \t]+of[ \t]+kin|guardian|spouse|parent)"
+    r"[ \t]*(?:\([^)\n]*\))?[ \t]*[:=#|][ \t]*",
     re.IGNORECASE,
 )
 _DOCTOR_LABEL = re.compile(
-    rf"\b(?:(?:(?:electronically|digitally)[ \t]+)?(?:signed|dictated|read|reviewed|interpreted|approved|verified|authenticated|"
+    rf"\b(?:(?:(?:electronically|digitally)[ \t]+)?(?:signed|dictated|read|reviewed|interpreted|approved|verified|"
+    rf"authenticated|"
     rf"transcribed|finalized|reported|authored|co-?signed|prepared|performed|ordered|requested|referred|edited|"
-    rf"supervised|attested|typed|entered|completed|created)(?:[ \t]+(?:and|&)[ \t]+\w+)?(?:[ \t]+(?:electronically|digitally|out))?"
+    rf"supervised|attested|typed|entered|completed|created)(?:[ \t]+(?:and|&)[ \t]+\w+)?(?:[ \t]+(?:electronically|"
+    rf"digitally|out))?"
     rf"(?:[ \t]+by)?(?:[ \t]+(?:{_ROLE}))?|/s/|"
     rf"(?:(?:ordering|referring|attending|primary(?:[ \t]+care)?|consulting|interpreting|reading|reporting|dictating|"
     rf"requesting|admitting|supervising|staff|signing|responsible|performing|on-call|on[ \t]call)[ \t]+)?"
@@ -192,50 +79,67 @@ _DOCTOR_LABEL = re.compile(
 _PATIENT_TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Mx|Miss|Mister|Madam|Mme|Master|Señora?|Herr|Frau)\b\.?", re.IGNORECASE)
 _DOCTOR_TITLE = re.compile(r"\b(?:Drs?|Doctors?|Prof|Professor)\b\.?", re.IGNORECASE)
 _BY = re.compile(
-    rf"\b(?:(?:signed|dictated|read|reviewed|interpreted|approved|verified|authenticated|transcribed|finalized|reported|"
+    rf"\b(?:(?:signed|dictated|read|reviewed|interpreted|approved|verified|authenticated|transcribed|finalized|"
+    rf"reported|"
     rf"authored|co-?signed|performed|ordered|requested|referred|seen|evaluated|examined|placed|inserted|confirmed|"
-    rf"acknowledged|supervised|attested|typed|entered|made|given|received|discussed|communicated|notified|informed|relayed)"
-    rf"[ \t\n]+(?:electronically[ \t]+)?by|(?:discussed|reviewed|communicated|shared|spoke|spoken|conferred|consulted|conveyed|"
-    rf"telephoned|conversation|discussion|consultation|results|findings|contact|communication)(?:[ \t\n]+(?:directly|verbally|in[ \t]+person|"
-    rf"by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|via[ \t]+(?:tele)?phone|personally))?[ \t\n]+with|(?:communicated|called|reported|relayed|conveyed|"
+    rf"acknowledged|supervised|attested|typed|entered|made|given|received|discussed|communicated|notified|informed|"
+    rf"relayed)"
+    rf"[ \t\n]+(?:electronically[ \t]+)?by|(?:discussed|reviewed|communicated|shared|spoke|spoken|conferred|"
+    rf"consulted|conveyed|"
+    rf"telephoned|conversation|discussion|consultation|results|findings|contact|communication)(?:[ \t\n]+(?:directly|"
+    rf"verbally|in[ \t]+person|"
+    rf"by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|via[ \t]+(?:tele)?phone|personally))?[ \t\n]+with|"
+    rf"(?:communicated|called|reported|relayed|conveyed|"
     rf"telephoned|phoned|given|sent|provided|faxed|paged|delivered|transmitted|passed|addressed|referred|told|"
-    rf"communication|verbally)(?:[ \t\n]+(?:directly|verbally|by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|in[ \t]+person))?[ \t\n]+to|"
-    rf"notified|informed|alerted|contacted|paged|telephoned|per|attention|reached|told|dictated|thank(?:s| you),?)[ \t\n]+"
-    rf"(?:(?:the|our|his|her|covering|on-call|ordering|referring|primary|treating|responsible|caring)[ \t\n]+)*(?:(?:{_ROLE})[ \t]*,?[ \t\n]+)?",
+    rf"communication|verbally)(?:[ \t\n]+(?:directly|verbally|by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|"
+    rf"in[ \t]+person))?[ \t\n]+to|"
+    rf"notified|informed|alerted|contacted|paged|telephoned|per|attention|reached|told|dictated|thank(?:s| you),?)"
+    rf"[ \t\n]+"
+    rf"(?:(?:the|our|his|her|covering|on-call|ordering|referring|primary|treating|responsible|caring)"
+    rf"[ \t\n]+)*(?:(?:{_ROLE})[ \t]*,?[ \t\n]+)?",
     re.IGNORECASE,
 )
 _ROLE_BEFORE = re.compile(rf"\b(?:{_ROLE})\b[ \t]*,?[ \t]+(?=[^\W\d_])", re.IGNORECASE)
 _KIN = re.compile(
     r"\b(?:wife|husband|son|daughter|mother|father|sister|brother|spouse|partner|aunt|uncle|niece|nephew|cousin|"
     r"grandson|granddaughter|grandmother|grandfather|mom|dad|caregiver|caretaker|roommate|neighbor|fianc[ée]e?|"
-    r"guardian|baby (?:boy|girl)|boy|girl|twin|infant|patient|pt\.?|gentleman|lady)[ \t]*,?[ \t]+(?:named[ \t]+|called[ \t]+|is[ \t]+)?(?=[^\W\d_])",
+    r"guardian|baby (?:boy|girl)|boy|girl|twin|infant|patient|pt\.?|gentleman|lady)[ \t]*,?[ \t]+(?:named[ \t]+|"
+    r"called[ \t]+|is[ \t]+)?(?=[^\W\d_])",
     re.IGNORECASE,
 )
 _AGED = re.compile(
-    r"[ \t]*,?[ \t]*(?:(?:is|was)[ \t]+)?(?:an?[ \t]+|,[ \t]*)?(?:(?:\d{1,3}|[a-z]+(?:-[a-z]+)?)[\s-]*(?:years?|yrs?|y)[\s/.-]*(?:olds?|o)\b|"
+    r"[ \t]*,?[ \t]*(?:(?:is|was)[ \t]+)?(?:an?[ \t]+|,[ \t]*)?(?:(?:\d{1,3}|[a-z]+(?:-[a-z]+)?)[\s-]*(?:years?|yrs?|"
+    r"y)[\s/.-]*(?:olds?|o)\b|"
     r"\d{1,3}[ \t]?(?:yo|y/o|[MF])\b|aged?[ \t]+\d)|"
-    r"[ \t]+(?:is|was)[ \t]+an?[ \t]+(?:[a-z]+[ -]){0,3}(?:man|woman|lady|gentleman|male|female|patient|boy|girl|veteran|smoker)\b",
+    r"[ \t]+(?:is|was)[ \t]+an?[ \t]+(?:[a-z]+[ -]){0,3}(?:man|woman|lady|gentleman|male|female|patient|boy|girl|"
+    r"veteran|smoker)\b",
     re.IGNORECASE,
 )
 _ACTS = re.compile(
-    r"[ \t]+(?:was|has been|were|is)[ \t]+(?:\w+ly[ \t]+)?(?:notified|informed|contacted|paged|called|alerted|told|made aware|aware|"
+    r"[ \t]+(?:was|has been|were|is)[ \t]+(?:\w+ly[ \t]+)?(?:notified|informed|contacted|paged|called|alerted|told|"
+    r"made aware|aware|"
     r"present|supervising|consulted|reached|available|updated)\b|"
-    r"[ \t]+(?:acknowledged|confirmed|verbalized|read back|reviewed|agrees|agreed|dictated|interpreted|performed|supervised|"
+    r"[ \t]+(?:acknowledged|confirmed|verbalized|read back|reviewed|agrees|agreed|dictated|interpreted|performed|"
+    r"supervised|"
     r"placed|was present|concurs|presents|presented|returns|returned|underwent|denies|reports|complains|attests|"
     r"tolerated|consented)\b",
     re.IGNORECASE,
 )
 _INITIALS = re.compile(
-    r"\b(?:transcribed|dictated|typed|entered|transcriptionist|dictator|initials|trans|dict|tech(?:nologist)?|operator)"
+    r"\b(?:transcribed|dictated|typed|entered|transcriptionist|dictator|initials|trans|dict|tech(?:nologist)?|"
+    r"operator)"
     r"(?:[ \t]+(?:by|initials))*[ \t]*[:=/#]?[ \t]*([A-Za-z]{2,3})(?=[ \t]*(?:[,;./|]|$|\d))(?:/([A-Za-z]{2,3})\b)?",
     re.IGNORECASE | re.MULTILINE,
 )
 # The last line of a transcription: D: 03/14/2019  T: 03/15/2019  JKM
 _TRANSCRIBED = re.compile(
-    r"(?m)^[ \t]*(?:.*[ \t])?(?:D|T|DD|DT|TD|Dict(?:ated)?|Trans(?:cribed)?|Typed)[ \t]*:[^\n]*?(?:\d|XX|__|\*\*)[^\n]*?[ \t/]([A-Z]{2,4})[ \t]*$"
+    r"(?m)^[ \t]*(?:.*[ \t])?(?:D|T|DD|DT|TD|Dict(?:ated)?|Trans(?:cribed)?|Typed)[ \t]*:[^\n]*?(?:\d|XX|__|\*\*)"
+    r"[^\n]*?[ \t/]([A-Z]{2,4})[ \t]*$"
 )
 _SLASHED = re.compile(r"(?m)(?:^|[ \t])([A-Z]{2,3})[/:]([A-Za-z]{2,3})[ \t]*$")
 _CREDENTIAL_AFTER = re.compile(rf"(?:[ \t]*,[ \t]*|[ \t]+)(?-i:{_CREDENTIAL_WORDS})(?![\w])(?![ \t]+\d{{5}})")
+_PLAIN = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
+_PAIR = re.compile(rf"\b({_PLAIN})[ \t]+(?:([A-Z])\.?[ \t]+)?({_PLAIN})\b")
 _RUN = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*|[.,]|[ \t]+")
 
 
@@ -312,7 +216,7 @@ def _next(text: str, at: int, label: bool, parts: list[str]) -> int | None:
 
 def _may_follow_comma(text: str, word: re.Match, label: bool) -> bool:
     name = word.group()
-    if name.lower() in _NOT_A_NAME or not name[0].isupper():
+    if name.lower() in words.lowered("not_names") or not name[0].isupper():
         return False
     if name.lower() in _CALENDAR or _hospital_follows(text, word.end()):
         return False
@@ -340,7 +244,7 @@ def _fits(text: str, at: int, parts: list[str], strong: bool, loud: bool) -> boo
         return False
     name, low = word.group(), word.group().lower()
     if (
-        low in _NOT_A_NAME
+        low in words.lowered("not_names")
         or (parts and (low in _CALENDAR or _CREDENTIAL.fullmatch(name)))
         or re.match(r"\d", text[word.end() : word.end() + 1])
     ):
@@ -470,7 +374,7 @@ def _before_credentials(text: str) -> Iterator[Span]:
 def _read_back(text: str, end: int) -> int | None:
     """Where the name that ends at `end` begins."""
     line_start = text.rfind("\n", 0, end) + 1
-    pieces = [match for match in _RUN.finditer(text, max(line_start, end - 80), end)]
+    pieces = list(_RUN.finditer(text, max(line_start, end - 80), end))
     if not pieces or pieces[-1].end() != end:
         return None
     loud = spans.shouting(spans.line_of(text, end))
@@ -491,8 +395,15 @@ def _read_back(text: str, end: int) -> int | None:
             comma = True
             continue
         low = token.lower()
+        if token == "I" and comma:
+            break
         known = words.is_vocabulary(token) and len(token) > 1 and low not in {"jr", "sr", "ii", "iii", "iv"}
-        if not token[0].isupper() or low in _NOT_A_NAME or low in _CALENDAR or (_CREDENTIAL.fullmatch(token) and count):
+        if (
+            not token[0].isupper()
+            or low in words.lowered("not_names")
+            or low in _CALENDAR
+            or (_CREDENTIAL.fullmatch(token) and count)
+        ):
             if _PARTICLE.match(token.lower() + " x") and start is not None and not comma:
                 start = at
                 continue
@@ -526,7 +437,7 @@ def _is_sentence_start(text: str, start: int) -> bool:
 def _beside_ages_and_acts(text: str) -> Iterator[Span]:
     """Names before "is a 45-year-old" and before "was notified"."""
     for word in spans.WORD.finditer(text):
-        if not word.group()[0].isupper() or word.group().lower() in _NOT_A_NAME:
+        if not word.group()[0].isupper() or word.group().lower() in words.lowered("not_names"):
             continue
         aged = _AGED.match(text, word.end())
         acts = None if aged else _ACTS.match(text, word.end())
@@ -554,15 +465,14 @@ def _initials(text: str) -> Iterator[Span]:
         for match in rule.finditer(text):
             for group in (1, 2):
                 value = match.group(group)
-                if value and not words.is_vocabulary(value) and value.lower() not in _NOT_A_NAME:
+                if value and not words.is_vocabulary(value) and value.lower() not in words.lowered("not_names"):
                     yield Span(match.start(group), match.end(group), "doctor", "initials")
 
 
 def _full_names(text: str) -> Iterator[Span]:
     """A first name, or any word without another meaning, before a capitalised word without one, in mixed case."""
-    pair = re.compile(r"\b([^\W\d_]+(?:['’-][^\W\d_]+)*)[ \t]+(?:([A-Z])\.?[ \t]+)?([^\W\d_]+(?:['’-][^\W\d_]+)*)\b")
     at = 0
-    while match := pair.search(text, at):
+    while match := _PAIR.search(text, at):
         at = match.end(1)
         first, last = match.group(1), match.group(3)
         if not (_is_title(first) and _is_title(last)) or spans.shouting(spans.line_of(text, match.start())):

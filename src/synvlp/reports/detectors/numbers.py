@@ -10,7 +10,8 @@ _IS = r"[ \t]*(?:\([^)\n\d]{1,12}\))?[ \t]*(?:(?:is|was|=|:|#|-|–|\|)[ \t]*)*#
 _VALUE = r"(?P<value>(?=[\w./-]*\d)[A-Za-z0-9](?:[\w]|[./-](?=\w))*)"
 
 _RECORD = (
-    r"mrn|m\.r\.n\.|mr[ \t]?(?:#|no\.?|number)|med(?:ical)?[ \t.]*rec(?:ord)?s?|hospital[ \t]+(?:record|number|no\.?|id|#)|"
+    r"mrn|m\.r\.n\.|mr[ \t]?(?:#|no\.?|number)|med(?:ical)?[ \t.]*rec(?:ord)?s?|hospital[ \t]+(?:record|number|no\.?|"
+    r"id|#)|"
     r"(?:patient|pt|unit|chart|record|case|file|folder|registration|account|acct|encounter|visit|episode|csn|fin|"
     r"member|policy|insurance|subscriber|beneficiary|health[ \t]+(?:plan|card)|medicare|medicaid|license|licence|"
     r"certificate|claim|group|employee|badge|npi|dea|upin|passport|nhs|hic|empi|cpi)[ \t]*(?:record[ \t]*)?"
@@ -18,13 +19,17 @@ _RECORD = (
     r"record|acct|account|ssn|ss#|social[ \t]+security|patient[ \t]+identifier|(?<![\w-])id"
 )
 _ACCESSION = (
-    r"accession|acc(?:n)?\b|a/n|(?:exam(?:ination)?|study|order|requisition|req|report|document|doc|dictation|job|procedure|"
+    r"accession|acc(?:n)?\b|a/n|(?:exam(?:ination)?|study|order|requisition|req|report|document|doc|dictation|job|"
+    r"procedure|"
     r"image|series|film|imaging|event|transaction|confirmation|placer|filler|ris|radiology|rad|x-?ray|specimen|"
-    r"lab)[ \t]*(?:accession[ \t]*)?(?:numbers?|nos?\b\.?|num\b|id(?:entifier)?\b|#)|requisition|order|reference[ \t]+(?:number|no\.?)|ref[ \t]*(?:#|no\.?)"
+    r"lab)[ \t]*(?:accession[ \t]*)?(?:numbers?|nos?\b\.?|num\b|id(?:entifier)?\b|#)|requisition|order|"
+    r"reference[ \t]+(?:number|no\.?)|ref[ \t]*(?:#|no\.?)"
 )
 _DEVICE = (
-    r"serial|s/n|sn\b|ser\b\.?|(?:device|implant|generator|pacemaker|icd|lead|pump|unit|asset|valve|port|stent|lot|batch|"
-    r"udi|imei|equipment|machine|detector|cassette|scanner)[ \t]*(?:serial[ \t]*)?(?:numbers?|nos?\b\.?|num\b|id(?:entifier)?\b|#|s/n|sn\b|tag)|lot|udi"
+    r"serial|s/n|sn\b|ser\b\.?|(?:device|implant|generator|pacemaker|icd|lead|pump|unit|asset|valve|port|stent|lot|"
+    r"batch|"
+    r"udi|imei|equipment|machine|detector|cassette|scanner)[ \t]*(?:serial[ \t]*)?(?:numbers?|nos?\b\.?|num\b|"
+    r"id(?:entifier)?\b|#|s/n|sn\b|tag)|lot|udi"
 )
 _LABELLED = tuple(
     (category, re.compile(rf"(?<![^\W_])(?:{labels}){_OF}{_IS}{_VALUE}", re.IGNORECASE))
@@ -36,19 +41,24 @@ _MIXED = re.compile(
     r"(?<![\w./-])(?=[A-Za-z0-9-]*[A-Za-z])(?=(?:[A-Za-z-]*\d){4})[A-Za-z0-9]+(?:[-/][A-Za-z0-9]+)*(?![\w])"
 )
 _LONG = re.compile(
-    r"(?<![\w.,/+-])#?(?P<value>\d(?:[-]?\d){5,})(?![\w]|[.,/-]\d)(?![ \t]*(?:mm|cm|ml|mg|mcg|units?|cells?|copies|/|%|x\s?\d|mgy|gy|hu)\b)"
+    r"(?<![\w.,/+-])#?(?P<value>\d(?:[-]?\d){5,})(?![\w]|[.,/-]\d)(?![ \t]*(?:mm|cm|ml|mg|mcg|units?|cells?|copies|/|"
+    r"%|x\s?\d|mgy|gy|hu)\b)"
 )
 _HASH = re.compile(r"#[ \t]?(?P<value>\d{4,})(?!\w)")
 _ORDINARY = re.compile(
-    r"(?i)(?:covid-?19|sars-cov-?2|[a-z]+-(?:19|20)\d\d|\d+(?:mm|cm|ml|mg|mcg|kvp?|mas|ma|x\d+\w*|-?years?-?old|yo|hrs?|h|fr)|"
-    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)\w*-?\d+|\d+-?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*-?\d+|"
+    r"(?i)(?:covid-?19|sars-cov-?2|[a-z]+-(?:19|20)\d\d|\d+(?:mm|cm|ml|mg|mcg|kvp?|mas|ma|x\d+\w*|-?years?-?old|yo|"
+    r"hrs?|h|fr)|"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)\w*-?\d+|\d+-?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|"
+    r"nov|dec)\w*-?\d+|"
     r"[cltsCLTS]\d{1,2}(?:-[cltsCLTS]?\d{1,2})+|\d{1,2}:\d{2}\w*|\d{4}hrs?)$"
 )
+_RANGE = re.compile(r"\d{1,4}-\d{1,4}")  # beats or millilitres from … to …
 _CUES = (
     (
         "device",
         re.compile(
-            r"\b(?:serial|s/n|sn|device|pacemaker|pacer|generator|icd|defibrillator|implant\w*|pump|lead|leads|valve|port|stimulator|recorder|model|lot)\b",
+            r"\b(?:serial|s/n|sn|device|pacemaker|pacer|generator|icd|defibrillator|implant\w*|pump|lead|leads|valve|"
+            r"port|stimulator|recorder|model|lot)\b",
             re.IGNORECASE,
         ),
     ),
@@ -64,20 +74,24 @@ _CUES = (
 _EXTENSION = r"(?:[ \t]*(?:,|;)?[ \t]*(?:ext(?:ension|n)?\.?|x)[ \t]*[:#]?[ \t]*\d{2,6}\b)?"
 _PHONES = (
     re.compile(
-        rf"(?<![\w.+-])(?:\+?1[-. \t]?)?(?:\(\d{{3}}\)[ \t-]?|\d{{3}}[-. \t/]{{1,2}})\d{{3}}[-. \t]\d{{4}}{_EXTENSION}(?![\w]|-\d)"
+        rf"(?<![\w.+-])(?:\+?1[-. \t]?)?(?:\(\d{{3}}\)[ \t-]?|\d{{3}}[-. \t/]{{1,2}})"
+        rf"\d{{3}}[-. \t]\d{{4}}{_EXTENSION}(?![\w]|-\d)"
     ),
     re.compile(rf"(?<![\w])\+\d{{1,3}}(?:[ \t.-]?\(?\d{{1,4}}\)?){{2,5}}{_EXTENSION}(?!\w)"),
     re.compile(rf"(?<![\w./+-])[2-9]\d{{2}}[-.]\d{{4}}{_EXTENSION}(?![\w]|[-./]\d)(?![ \t]*(?:mm|cm|ml|mg|hu)\b)"),
 )
 _CALLED = re.compile(
-    r"\b(?:tele)?(?:phone|tel|ph|cell|mobile|pager|beeper|bleep|fax|ext(?:ension|n)?|call[ \t]?back|hotline|reading[ \t]+room|voalte|vocera|spectralink|x(?=[ \t]?\d{4}))"
+    r"\b(?:tele)?(?:phone|tel|ph|cell|mobile|pager|beeper|bleep|fax|ext(?:ension|n)?|call[ \t]?back|hotline|"
+    r"reading[ \t]+room|voalte|vocera|spectralink|x(?=[ \t]?\d{4}))"
     r"\b\.?(?:[ \t]*(?:numbers?|nos?\b\.?|num\b|id|#|at|is|on|line))*[ \t]*[:#=]?[ \t]*"
     r"(?P<value>\+?\(?\d[\d()./ \t-]{2,18}\d)(?![\w:]|[ \t]*(?:hours|hrs|h\b|am\b|pm\b|a\.m|p\.m))",
     re.IGNORECASE,
 )
 _X = re.compile(r"(?<![\w.])x[ \t]?(?P<value>\d{4,6})(?![\w.]|[ \t]*(?:mm|cm|x\b))")
 _AT = re.compile(
-    r"\b(?:call(?:ed)?|paged?|reached|contacted|dial|phoned|telephoned|text(?:ed)?|reachable|pager)\b[^.\n]{0,40}?[ \t](?:at|on|to)[ \t]+#?(?P<value>\d{4,5}|\d{3}[- ]\d{4})(?![\w:/]|[.,]\d|[ \t]*(?:hours|hrs|h\b|am\b|pm\b|a\.m|p\.m|on\b))",
+    r"\b(?:call(?:ed)?|paged?|reached|contacted|dial|phoned|telephoned|text(?:ed)?|reachable|pager)"
+    r"\b[^.\n]{0,40}?[ \t](?:at|on|to)[ \t]+#?(?P<value>\d{4,5}|\d{3}[- ]\d{4})(?![\w:/]|[.,]\d|[ \t]*(?:hours|hrs|"
+    r"h\b|am\b|pm\b|a\.m|p\.m|on\b))",
     re.IGNORECASE,
 )
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -133,7 +147,7 @@ def _unlabelled(text: str) -> Iterator[Span]:
     for rule in (_MIXED, _LONG, _HASH):
         for match in rule.finditer(text):
             name = "value" if "value" in match.groupdict() else 0
-            if not _ORDINARY.fullmatch(match.group(name)):
+            if not _ORDINARY.fullmatch(match.group(name)) and not _RANGE.fullmatch(match.group(name)):
                 yield Span(match.start(name), match.end(name), _cue(text, match.start()), "shape")
 
 

@@ -22,218 +22,47 @@ _STATE = _alternatives(words.entries("states"))
 _CITY = _alternatives(words.entries("cities"))
 _NAME = r"[A-Z][^\W\d_]*(?:['’.-][^\W\d_]+)*\.?"
 
-# Words that say what kind of a hospital or ward is meant; with nothing else before the kind, no hospital is named.
-_GENERIC = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "this",
-        "that",
-        "our",
-        "your",
-        "same",
-        "other",
-        "another",
-        "outside",
-        "local",
-        "referring",
-        "transferring",
-        "receiving",
-        "community",
-        "general",
-        "university",
-        "medical",
-        "regional",
-        "memorial",
-        "county",
-        "city",
-        "state",
-        "national",
-        "federal",
-        "veterans",
-        "va",
-        "military",
-        "children's",
-        "childrens",
-        "children",
-        "women's",
-        "womens",
-        "pediatric",
-        "primary",
-        "secondary",
-        "tertiary",
-        "urgent",
-        "emergency",
-        "acute",
-        "care",
-        "long",
-        "term",
-        "skilled",
-        "nursing",
-        "home",
-        "rehabilitation",
-        "rehab",
-        "chest",
-        "lung",
-        "pulmonary",
-        "heart",
-        "cardiac",
-        "cardiology",
-        "oncology",
-        "cancer",
-        "breast",
-        "pain",
-        "wound",
-        "sleep",
-        "asthma",
-        "tb",
-        "hiv",
-        "std",
-        "infectious",
-        "disease",
-        "diabetes",
-        "surgical",
-        "surgery",
-        "orthopedic",
-        "dental",
-        "eye",
-        "mental",
-        "public",
-        "behavioral",
-        "occupational",
-        "employee",
-        "student",
-        "inpatient",
-        "outpatient",
-        "day",
-        "teaching",
-        "academic",
-        "private",
-        "district",
-        "base",
-        "field",
-        "satellite",
-        "diagnostic",
-        "radiology",
-        "imaging",
-        "interventional",
-        "nuclear",
-        "medicine",
-        "magnetic",
-        "resonance",
-        "clinical",
-        "anticoagulation",
-        "transplant",
-        "thoracic",
-        "vascular",
-        "neurology",
-        "renal",
-        "dialysis",
-        "prenatal",
-        "geriatric",
-        "hospice",
-        "family",
-        "internal",
-        "express",
-        "walk-in",
-        "preoperative",
-        "pre-op",
-        "and",
-        "of",
-        "for",
-        "in",
-        "at",
-        "to",
-        "from",
-        "by",
-        "with",
-        "on",
-        "was",
-        "is",
-        "admitted",
-        "transferred",
-        "seen",
-        "outside-hospital",
-        "no",
-        "any",
-        "each",
-        "patient",
-        "patients",
-        "patient's",
-        "his",
-        "her",
-        "their",
-        "current",
-        "prior",
-        "previous",
-        "recent",
-        "follow-up",
-        "followup",
-        "repeat",
-        "please",
-        "advanced",
-        "portable",
-        "digital",
-        "cross-sectional",
-        "dedicated",
-        "additional",
-        "further",
-        "ct",
-        "mri",
-        "pet",
-        "us",
-        "ultrasound",
-        "x-ray",
-        "fluoroscopic",
-        "serial",
-        "mr",
-        "dr",
-        "st",
-        "main",
-        "new",
-        "old",
-        "north",
-        "south",
-        "east",
-        "west",
-        "central",
-        "good",
-        "poor",
-        "overall",
-        "ill",
-        "global",
-        "improved",
-        "declining",
-    ]
-)
 # Kinds that are hospitals only after a name: "Health", "Imaging", "Medical", "Institute" are everyday words.
 _WEAK = frozenset(
     ["health", "imaging", "medical", "institute", "memorial", "regional", "healthcare", "clinic", "clinics", "hospice"]
 )
 _LABEL = re.compile(
-    r"\b(?:facility|institution|hospital|site|location|performed[ \t]+at|department|clinic|medical[ \t]+center|center|"
-    r"organization|organisation|practice|campus|exam[ \t]+location|service[ \t]+location|entity)(?:[ \t]+name)?[ \t]*[:|=][ \t]*",
+    r"\b(?:facility|institution|hospital|site|location|performed[ \t]+at|department|clinic|medical[ \t]+center|"
+    r"center|"
+    r"organization|organisation|practice|campus|exam[ \t]+location|service[ \t]+location|entity)"
+    r"(?:[ \t]+name)?[ \t]*[:|=][ \t]*",
     re.IGNORECASE,
 )
 _LEADS = re.compile(
-    r"\b(?:transfer(?:red)?(?:[ \t\n]+(?:here|in|over))?[ \t\n]+(?:from|to)|(?:admitted|referred|discharged|presented|sent|transported|brought)[ \t\n]+(?:to|from|at)|"
-    r"(?:performed|obtained|acquired|done|taken|imaged|seen|treated|hospitalized|evaluated|followed|study|studies|radiographs?|exam|examination|films?|ct|cxr|imaging|images|interpreted|read|available)[ \t\n]+(?:at|from)|"
-    r"outside[ \t]+(?:study|films?|images|imaging|radiographs?|ct|hospital)[ \t,:(]+(?:from|at)?|on[ \t]+file[ \t]+at|care[ \t]+at|follow-?up[ \t]+at|physician[ \t]+at|clinic[ \t]+at|icu[ \t]+at|ed[ \t]+at|team[ \t]+at)[ \t\n]+(?:the[ \t]+)?",
+    r"\b(?:transfer(?:red)?(?:[ \t\n]+(?:here|in|over))?[ \t\n]+(?:from|to)|(?:admitted|referred|discharged|"
+    r"presented|sent|transported|brought)[ \t\n]+(?:to|from|at)|"
+    r"(?:performed|obtained|acquired|done|taken|imaged|seen|treated|hospitalized|evaluated|followed|study|studies|"
+    r"radiographs?|exam|examination|films?|ct|cxr|imaging|images|interpreted|read|available)[ \t\n]+(?:at|from)|"
+    r"outside[ \t]+(?:study|films?|images|imaging|radiographs?|ct|hospital)[ \t,:(]+(?:from|at)?|"
+    r"on[ \t]+file[ \t]+at|care[ \t]+at|follow-?up[ \t]+at|physician[ \t]+at|clinic[ \t]+at|icu[ \t]+at|ed[ \t]+at|"
+    r"team[ \t]+at)[ \t\n]+(?:the[ \t]+)?",
     re.IGNORECASE,
 )
 _SAINT = re.compile(r"\b(?:St|Saint|SAINT|ST|Mt|Mount)\b\.?[ \t]+[A-Z][^\W\d_]+(?:['’]s|['’]S)?\b")
 
+_PLACE_WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*")
 _NUMBER = r"\d{1,6}(?:[-/]\d{1,5})?[A-Za-z]?"
 _DIRECTION = r"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West|Northeast|Northwest|Southeast|Southwest)\b\.?[ \t]+)?"
-_UNIT = r"(?:[ \t]*,?[ \t]*(?:(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot)\b\.?[ \t]*#?[ \t]*[\w-]{1,6}|#[ \t]?[\w-]{1,6}|\d{1,2}(?:st|nd|rd|th)[ \t]+Floor))?"
+_UNIT = (
+    r"(?:[ \t]*,?[ \t]*(?:(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot)\b\.?[ \t]*#?[ \t]*[\w-]{1,6}|"
+    r"#[ \t]?[\w-]{1,6}|\d{1,2}(?:st|nd|rd|th)[ \t]+Floor))?"
+)
 _ZIP = r"\d{5}(?:-\d{4})?"
 _TOWN = r"[A-Z][^\W\d_]+(?:['’.-][^\W\d_]+)*(?:[ \t]+[A-Z][^\W\d_]+(?:['’.-][^\W\d_]+)*){0,3}"
-_PLACE = rf"(?:[ \t]*(?:,|\n|-)?[ \t]*{_TOWN}[ \t]*,?[ \t]+(?:{_STATE})\b\.?(?:[ \t]*,?[ \t]*{_ZIP})?|[ \t]*,[ \t]*{_TOWN}(?:[ \t]*,?[ \t]*{_ZIP})|[ \t]*,?[ \t]*(?:in[ \t]+)?(?:{_CITY})\b)?"
+_PLACE = (  # what follows a street: town with state, town with ZIP code, or a large city
+    rf"(?:[ \t]*(?:,|\n|-)?[ \t]*{_TOWN}[ \t]*,?[ \t]+(?:{_STATE})\b\.?(?:[ \t]*,?[ \t]*{_ZIP})?|"
+    rf"[ \t]*,[ \t]*{_TOWN}(?:[ \t]*,?[ \t]*{_ZIP})|[ \t]*,?[ \t]*(?:in[ \t]+)?(?:{_CITY})\b)?"
+)
 _STREETS = tuple(
     re.compile(rule)
     for rule in (
-        rf"(?<![\w./:-]){_NUMBER}[ \t]+{_DIRECTION}(?:{_NAME}[ \t]+|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)[ \t]+){{1,4}}(?i:{_SUFFIX})\b\.?(?:[ \t]+(?:N|S|E|W|NE|NW|SE|SW)\b)?{_UNIT}{_PLACE}",
+        rf"(?<![\w./:-]){_NUMBER}[ \t]+{_DIRECTION}(?:{_NAME}[ \t]+|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)"
+        rf"[ \t]+){{1,4}}(?i:{_SUFFIX})\b\.?(?:[ \t]+(?:N|S|E|W|NE|NW|SE|SW)\b)?{_UNIT}{_PLACE}",
         rf"(?i:\bP\.?[ \t]?O\.?[ \t]*Box)[ \t]*\d+{_PLACE}",
         rf"\b{_TOWN}[ \t]*,[ \t]*(?:{_STATE})\b\.?[ \t]+{_ZIP}\b",
         rf"\b(?:{_CITY})[ \t]*,[ \t]*(?:{_STATE})\b",
@@ -243,11 +72,15 @@ _LOWER_STREET = re.compile(
     rf"(?<![\w./:-])\d{{1,6}}[ \t]+{_DIRECTION}(?:[^\W\d_]+[ \t]+){{1,3}}(?:{_SUFFIX})\b\.?{_UNIT}", re.IGNORECASE
 )
 _ADDRESS_LABEL = re.compile(
-    r"\b(?:(?:home|mailing|street|patient|current|permanent|residential)?[ \t]*address|addr|residence|city|town|home)[ \t]*(?:of[ \t]+record)?[ \t]*[:|=][ \t]*(?P<value>[^\n;|]+)",
+    r"\b(?:(?:home|mailing|street|patient|current|permanent|residential)?[ \t]*address|addr|residence|city|town|home)"
+    r"[ \t]*(?:of[ \t]+record)?[ \t]*[:|=][ \t]*(?P<value>[^\n;|]+)",
     re.IGNORECASE,
 )
 _LIVES = re.compile(
-    rf"\b(?i:lives|living|resides|residing|resident|residence|home|native|relocated|moved|moving|travel(?:l?ed|l?ing)?|from|visiting)[ \t\n]+(?i:(?:alone|independently|currently|recently|now)[ \t\n]+)?(?i:in|at|of|from|to|near)[ \t\n]+(?i:the[ \t]+(?:city|town)[ \t]+of[ \t]+)?(?P<value>{_TOWN}(?:[ \t]*,[ \t]*(?:{_STATE})\b)?|{_NUMBER}[ \t][^\n,.]+)"
+    rf"\b(?i:lives|living|resides|residing|resident|residence|home|native|relocated|moved|moving|travel(?:l?ed|"
+    rf"l?ing)?|from|visiting)[ \t\n]+(?i:(?:alone|independently|currently|recently|now)[ \t\n]+)?(?i:in|at|of|from|"
+    rf"to|near)[ \t\n]+(?i:the[ \t]+(?:city|town)[ \t]+of[ \t]+)?(?P<value>{_TOWN}(?:[ \t]*,[ \t]*(?:{_STATE})"
+    rf"\b)?|{_NUMBER}[ \t][^\n,.]+)"
 )
 _ZIPPED = re.compile(rf"\b(?i:zip(?:[ \t]+code)?)[ \t]*[:#]?[ \t]*(?P<value>{_ZIP})\b")
 
@@ -315,43 +148,12 @@ def _read_back(text: str, end: int) -> int:
 
 def _loud_name(low: str) -> bool:
     """Whether a word in a line of capitals can belong to a hospital's name."""
-    return not words.is_vocabulary(low) or low in {
-        "st",
-        "saint",
-        "mount",
-        "mt",
-        "memorial",
-        "general",
-        "university",
-        "regional",
-        "community",
-        "county",
-        "valley",
-        "hill",
-        "hills",
-        "park",
-        "lake",
-        "river",
-        "grace",
-        "mercy",
-        "good",
-        "sacred",
-        "heart",
-        "holy",
-        "cross",
-        "north",
-        "south",
-        "east",
-        "west",
-        "children's",
-        "city",
-        "hope",
-    }
+    return not words.is_vocabulary(low) or low in words.lowered("place_words")
 
 
 def _names_one(name: str, kind: str, loud: bool) -> bool:
-    own = [word for word in re.findall(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*", name) if word.lower() not in _GENERIC]
-    own = [word for word in own if not _clinical(word)]
+    generic = words.lowered("generic_places")
+    own = [word for word in _PLACE_WORD.findall(name) if word.lower() not in generic and not _clinical(word)]
     if not own or not kind[0].isupper():
         return False
     if kind.lower() in _WEAK:
@@ -386,7 +188,7 @@ def _led_to(text: str) -> Iterator[Span]:
             value = (
                 re.split(r"\.\s", name.group())[0] if not re.match(r"(?:St|Mt|Ft)\.", name.group()) else name.group()
             )
-            own = [word for word in spans.WORD.findall(value) if word.lower() not in _GENERIC]
+            own = [word for word in spans.WORD.findall(value) if word.lower() not in words.lowered("generic_places")]
             unknown = [word for word in own if not words.is_vocabulary(word) and not words.is_eponym(word)]
             if unknown and not (unknown[0] == value and value.isupper() and len(value) <= 3 and detector == "lead"):
                 yield Span(match.end(), match.end() + len(value.rstrip(". ")), "hospital", detector, True)

@@ -314,11 +314,11 @@ def as_detections(tensors: "dict[str, torch.Tensor]") -> list[matching.Detection
 
 
 def draw(path: Path, data: Data, rows: np.ndarray, detections: Sequence[matching.Detections]) -> None:
-    """Write the picture of examples."""
+    """Write the picture of examples: in each image the surer detections, or the surest one."""
     by_row = dict(zip(rows.tolist(), detections, strict=True))
     tiles = []
     for row in data.shown.tolist():
-        sure = by_row[row].scores >= SHOWN_CONFIDENCE
+        sure = by_row[row].scores >= min(SHOWN_CONFIDENCE, by_row[row].scores.max(initial=0))
         found = by_row[row].boxes[sure], by_row[row].scores[sure]
         tiles.append(pictures.boxes(data.trunk.pixels[row], data.boxes[row], *found))
     pictures.write(path, tiles)

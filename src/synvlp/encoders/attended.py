@@ -35,9 +35,10 @@ class AttendedCosine(torch.autograd.Function):
         weight = _weights(share, temperature)
         by_image = (len(words), *regions.shape[:2])
         gram = regions @ regions.transpose(1, 2)
-        spread = (weight.view(by_image).transpose(0, 1) @ gram).transpose(0, 1).reshape(similarity.shape)
+        spread = weight.view(by_image).transpose(0, 1) @ gram  # (B, N, R)
         product = (weight * similarity).view(by_image).sum(2)
-        squared = (weight * spread).view(by_image).sum(2).clamp_min(SMALLEST**2)
+        weight.view(by_image).mul_(spread.transpose(0, 1))
+        squared = weight.view(by_image).sum(2).clamp_min(SMALLEST**2)
         cosine = product / _norms(words, squared)
         ctx.save_for_backward(words, regions, lengths, similarity, share, spread, squared, cosine)
         ctx.temperature = temperature
@@ -59,15 +60,17 @@ class AttendedCosine(torch.autograd.Function):
             del scaled
 
             to_share = similarity.view(by_image) * to_product
-            to_share.addcmul_(spread.view(by_image), to_squared, value=2)
+            to_share.addcmul_(spread.transpose(0, 1), to_squared, value=2)
             to_share = to_share.view(similarity.shape).mul_(weight).mul_(ctx.temperature).mul_(share)
             total = members @ to_share  # softmax: p (g - Σ p g), here with p g at once
-            to_similarity = to_share.sub_(share * total[owner])
+            to_similarity = to_share.sub_(total[owner].mul_(share))
             to_similarity.view(by_image).addcmul_(weight.view(by_image), to_product)
+            del weight
 
             to_words = to_similarity @ regions.flatten(0, 1)
             to_words -= words * ((gradient * cosine).sum(1) / _squared(words))[:, None]
             to_regions = (to_similarity.T @ words).view(regions.shape)
+            del to_share, to_similarity
             to_regions.baddbmm_(to_gram, regions, alpha=2)
         return to_words, to_regions, None, None
 
@@ -82,7 +85,8 @@ def caption_of(lengths: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
 def softmax_over_words(similarity: Tensor, lengths: Tensor, owner: Tensor, members: Tensor) -> Tensor:
     """Softmax of (N, M) along the words of each caption, each column by itself."""
     highest = torch.segment_reduce(similarity, "max", lengths=lengths, axis=0)
-    share = similarity - highest[owner]
+    share = highest[owner]
+    share = torch.sub(similarity, share, out=share)
     # What adds nothing to a sum that holds exp(0) is set to zero: left as it is, its products fall below the normal
     # range of numbers, with which a CPU computes a hundred times slower.
     farthest = 2 * math.log(torch.finfo(share.dtype).eps)

@@ -1,18 +1,13 @@
 """The study: reads and checks the config, includes the stages, names the targets."""
 
-import os
-import sys
-from pathlib import Path
-
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from synvlp.study import Study, StudyError
+from synvlp.study import Study, StudyError, find_jobs
 
 min_version("9.25")
 
-# Jobs call `synvlp`, which is installed beside the Python that runs Snakemake.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+find_jobs()
 
 
 configfile: "config.yaml"

@@ -1,5 +1,6 @@
-"""Write docs/settings.md, studies/schema.json and the picture of the DAG anew: `make docs`."""
+"""Write docs/settings.md, studies/schema.json and the README's picture of the DAG anew: `make docs`."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +8,21 @@ from pathlib import Path
 from synvlp import reference
 
 ROOT = Path(__file__).parent.parent
+STAGES = ("corpora", "reports", "generators", "images", "encoders", "tasks", "tables")
 
 
 def main() -> None:
     """Write every page that is made from the code."""
     (ROOT / "docs/settings.md").write_text(reference.markdown(), encoding="utf-8")
     (ROOT / "studies/schema.json").write_text(reference.json_schema(), encoding="utf-8")
+    readme = ROOT / "README.md"
+    picture = f"<!-- dag -->\n```mermaid\n{dag()}\n```\n<!-- /dag -->"
+    text = re.sub(r"<!-- dag -->.*<!-- /dag -->", picture, readme.read_text(encoding="utf-8"), flags=re.S)
+    readme.write_text(text, encoding="utf-8")
+
+
+def dag() -> str:
+    """The default study's rules as a Mermaid flowchart, one box per stage."""
     graph = subprocess.run(
         [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"],
         cwd=ROOT,
@@ -20,7 +30,17 @@ def main() -> None:
         text=True,
         check=True,
     ).stdout
-    (ROOT / "docs/dag.mmd").write_text(graph, encoding="utf-8")
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
+    edges = {(names[one], names[other]) for one, other in re.findall(r"(id\d+) --> (id\d+)", graph)}
+    edges = sorted(edge for edge in edges if "all" not in edge)
+    shown = {name for edge in edges for name in edge}
+    lines = ["flowchart LR"]
+    for stage in STAGES:
+        rules = re.findall(r"^rule (\w+):", (ROOT / f"rules/{stage}.smk").read_text(encoding="utf-8"), flags=re.M)
+        lines.append(f"  subgraph {stage}")
+        lines += [f"    {rule}[{rule.replace('_', ' ')}]" for rule in rules if rule in shown]
+        lines.append("  end")
+    return "\n".join([*lines, *(f"  {one} --> {other}" for one, other in edges)])
 
 
 if __name__ == "__main__":

@@ -15,19 +15,6 @@ ENCODER = {
 }
 
 
-def pair_images(w):
-    """The images of a pair set: a generator's, or the corpus's own."""
-    pair_set = study.parts.pair_sets[w.pair_set]
-    if pair_set.generator:
-        return f"<results>/images/{pair_set.generator}/{pair_set.corpus}/images.parquet"
-    return f"<results>/corpora/{pair_set.corpus}/images.parquet"
-
-
-def text_corpora():
-    """The corpora whose texts the encoders read."""
-    return sorted({part.corpus for part in study.parts.pair_sets.values()})
-
-
 rule encoders:
     input:
         [
@@ -41,7 +28,7 @@ rule encoders:
 
 rule train_tokenizer:
     input:
-        prompts=expand("<results>/reports/{corpus}/prompts.parquet", corpus=text_corpora()),
+        prompts=expand("<results>/reports/{corpus}/prompts.parquet", corpus=study.text_corpora()),
     output:
         tokenizer="<results>/encoders/tokenizer/tokenizer.json",
         config="<results>/encoders/tokenizer/tokenizer_config.json",
@@ -63,8 +50,8 @@ rule train_tokenizer:
 
 rule build_pairs:
     input:
-        prompts=lambda w: f"<results>/reports/{study.parts.pair_sets[w.pair_set].corpus}/prompts.parquet",
-        images=pair_images,
+        prompts=lambda w: study.pair_file(w.pair_set, "prompts"),
+        images=lambda w: study.pair_file(w.pair_set, "images"),
     output:
         pairs="<results>/encoders/pairs/{pair_set}/pairs.parquet",
         pixels="<results>/encoders/pairs/{pair_set}/pixels.npy",

@@ -14,7 +14,6 @@ PAIRS = {
     "studies": lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/studies.parquet",
     "prompts": lambda w: f"<results>/reports/{study.parts.generators[w.generator].corpus}/prompts.parquet",
 }
-WRITE_PIPELINE = " ".join(f"--{name.replace('_', '-')} {{output.{name}}}" for name in FILES)
 
 
 rule generators:
@@ -73,9 +72,13 @@ rule train_diffusion:
         code=study.code("train_diffusion"),
     shell:
         "synvlp train-diffusion --images {input.images} --studies {input.studies} --prompts {input.prompts}"
-        " --autoencoder-config {input.autoencoder_config} --autoencoder-weights {input.autoencoder_weights} "
-        + WRITE_PIPELINE
-        + " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
+        " --autoencoder-config {input.autoencoder_config} --autoencoder-weights {input.autoencoder_weights}"
+        " --model-index {output.model_index} --scheduler-config {output.scheduler_config}"
+        " --text-encoder-config {output.text_encoder_config} --text-encoder-weights {output.text_encoder_weights}"
+        " --tokenizer {output.tokenizer} --tokenizer-config {output.tokenizer_config}"
+        " --unet-config {output.unet_config} --unet-weights {output.unet_weights}"
+        " --vae-config {output.vae_config} --vae-weights {output.vae_weights}"
+        " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
         " {params.settings} > {log} 2>&1"
 
 
@@ -101,9 +104,13 @@ rule finetune_diffusion:
         settings=study.settings("finetune_diffusion"),
         code=study.code("finetune_diffusion"),
     shell:
-        "synvlp finetune-diffusion --images {input.images} --studies {input.studies} --prompts {input.prompts} "
-        + WRITE_PIPELINE
-        + " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
+        "synvlp finetune-diffusion --images {input.images} --studies {input.studies} --prompts {input.prompts}"
+        " --model-index {output.model_index} --scheduler-config {output.scheduler_config}"
+        " --text-encoder-config {output.text_encoder_config} --text-encoder-weights {output.text_encoder_weights}"
+        " --tokenizer {output.tokenizer} --tokenizer-config {output.tokenizer_config}"
+        " --unet-config {output.unet_config} --unet-weights {output.unet_weights}"
+        " --vae-config {output.vae_config} --vae-weights {output.vae_weights}"
+        " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
         " {params.settings} > {log} 2>&1"
 
 
@@ -126,4 +133,10 @@ rule adopt_pipeline:
         settings=study.settings("adopt_pipeline"),
         code=study.code("adopt_pipeline"),
     shell:
-        "synvlp adopt-pipeline " + WRITE_PIPELINE + " {params.settings} > {log} 2>&1"
+        "synvlp adopt-pipeline"
+        " --model-index {output.model_index} --scheduler-config {output.scheduler_config}"
+        " --text-encoder-config {output.text_encoder_config} --text-encoder-weights {output.text_encoder_weights}"
+        " --tokenizer {output.tokenizer} --tokenizer-config {output.tokenizer_config}"
+        " --unet-config {output.unet_config} --unet-weights {output.unet_weights}"
+        " --vae-config {output.vae_config} --vae-weights {output.vae_weights}"
+        " {params.settings} > {log} 2>&1"

@@ -1,17 +1,12 @@
 """Reports: raw reports become anonymized text with an audit, sections and prompts."""
 
 
-def measured(corpora):
-    """The corpora whose true identifiers are known."""
-    return [name for name in corpora if study.parts.corpora[name].kind == "phantom"]
-
-
 rule reports:
     input:
         expand("<results>/reports/{corpus}/prompts.parquet", corpus=study.corpora()),
         expand(
             "<results>/reports/{corpus}/measures.json",
-            corpus=measured(study.corpora()),
+            corpus=study.measured(),
         ),
 
 

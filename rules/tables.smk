@@ -1,11 +1,6 @@
 """Tables: all metrics become per-task tables, comparisons with intervals, figures and the study's page."""
 
 
-def everything(name):
-    """The file `name` of every run of every task, in the order of study.runs."""
-    return [path for task in study.tasks() for path in results(task, name)]
-
-
 rule tables:
     input:
         expand("<results>/tables/{task}.{ending}", task=study.tasks(), ending=("csv", "md", "tex")),
@@ -17,7 +12,7 @@ rule tables:
 
 rule tabulate:
     input:
-        metrics=lambda w: results(w.task, "metrics.json"),
+        metrics=lambda w: study.results("metrics.json", w.task),
     output:
         csv="<results>/tables/{task}.csv",
         markdown="<results>/tables/{task}.md",
@@ -42,7 +37,7 @@ rule tabulate:
 
 rule summarize:
     input:
-        metrics=everything("metrics.json"),
+        metrics=study.results("metrics.json"),
     output:
         summary="<results>/tables/summary.csv",
     log:
@@ -62,7 +57,7 @@ rule summarize:
 
 rule compare:
     input:
-        predictions=everything("predictions.parquet"),
+        predictions=study.results("predictions.parquet"),
     output:
         comparison="<results>/tables/comparison.parquet",
         csv="<results>/tables/comparison.csv",

@@ -7,33 +7,17 @@ ENCODED = {
 RUN = "{dataset}/{method}/{source}/seed-{seed}"
 
 
-def results(task, name):
-    """The file `name` of every run of a task, in the order of study.runs."""
-    return [f"<results>/tasks/{task}/{RUN}/{name}".format(**run) for run in study.runs(task)]
-
-
-def corpus(name):
-    """The file `name` of the corpus that a data set is made from."""
-    return lambda w: f"<results>/corpora/{study.parts.tasks.datasets[w.dataset].corpus}/{name}"
-
-
-def samples(task, **more):
-    """The files of a data set: samples and pixels, what they are, and the task's own targets."""
-    names = {"samples": "samples.parquet", "pixels": "pixels.npy", "description": "dataset.json", **more}
-    return {key: f"<results>/tasks/{task}/{{dataset}}/{name}" for key, name in names.items()}
-
-
 rule tasks:
     input:
-        [results(task, "metrics.json") for task in study.tasks()],
+        study.results("metrics.json"),
 
 
 rule build_classification_set:
     input:
-        studies=corpus("studies.parquet"),
-        images=corpus("images.parquet"),
+        studies=study.corpus_file("studies.parquet"),
+        images=study.corpus_file("images.parquet"),
     output:
-        **samples("classification"),
+        **study.sample_files("classification"),
     log:
         "<logs>/build_classification_set/{dataset}.log",
     benchmark:
@@ -53,11 +37,11 @@ rule build_classification_set:
 
 rule build_segmentation_set:
     input:
-        studies=corpus("studies.parquet"),
-        images=corpus("images.parquet"),
-        annotations=corpus("annotations.parquet"),
+        studies=study.corpus_file("studies.parquet"),
+        images=study.corpus_file("images.parquet"),
+        annotations=study.corpus_file("annotations.parquet"),
     output:
-        **samples("segmentation", masks="masks.npy"),
+        **study.sample_files("segmentation", masks="masks.npy"),
     log:
         "<logs>/build_segmentation_set/{dataset}.log",
     benchmark:
@@ -77,11 +61,11 @@ rule build_segmentation_set:
 
 rule build_detection_set:
     input:
-        studies=corpus("studies.parquet"),
-        images=corpus("images.parquet"),
-        annotations=corpus("annotations.parquet"),
+        studies=study.corpus_file("studies.parquet"),
+        images=study.corpus_file("images.parquet"),
+        annotations=study.corpus_file("annotations.parquet"),
     output:
-        **samples("detection", boxes="boxes.json"),
+        **study.sample_files("detection", boxes="boxes.json"),
     log:
         "<logs>/build_detection_set/{dataset}.log",
     benchmark:
@@ -102,7 +86,7 @@ rule build_detection_set:
 rule encode:
     input:
         **ENCODED,
-        **samples("classification"),
+        **study.sample_files("classification"),
     output:
         features=f"<results>/tasks/classification/{RUN}/features.npy",
     log:
@@ -125,7 +109,7 @@ rule encode:
 
 rule classify:
     input:
-        **samples("classification"),
+        **study.sample_files("classification"),
         features=f"<results>/tasks/classification/{RUN}/features.npy",
     output:
         metrics=f"<results>/tasks/classification/{RUN}/metrics.json",
@@ -150,7 +134,7 @@ rule classify:
 rule segment:
     input:
         **ENCODED,
-        **samples("segmentation", masks="masks.npy"),
+        **study.sample_files("segmentation", masks="masks.npy"),
     output:
         metrics=f"<results>/tasks/segmentation/{RUN}/metrics.json",
         predictions=f"<results>/tasks/segmentation/{RUN}/predictions.parquet",
@@ -176,7 +160,7 @@ rule segment:
 rule detect:
     input:
         **ENCODED,
-        **samples("detection", boxes="boxes.json"),
+        **study.sample_files("detection", boxes="boxes.json"),
     output:
         metrics=f"<results>/tasks/detection/{RUN}/metrics.json",
         predictions=f"<results>/tasks/detection/{RUN}/predictions.parquet",

@@ -9,6 +9,7 @@ import functools
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -211,6 +212,11 @@ def overlaid(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str,
     return both
 
 
+def find_jobs() -> None:
+    """Let jobs find `synvlp`: it is installed beside the Python that runs Snakemake."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
 class Study:
     """A checked config, and the answers that the rules need from it."""
 
@@ -335,10 +341,39 @@ class Study:
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
         return sorted(used)
 
+    def measured(self) -> list[str]:
+        """The corpora whose true identifiers are known, so that anonymization can be measured."""
+        return [name for name in self.corpora() if self.parts.corpora[name].kind == "phantom"]
+
+    def text_corpora(self) -> list[str]:
+        """The corpora whose texts the encoders read."""
+        return sorted({part.corpus for part in self.parts.pair_sets.values()})
+
+    def pair_file(self, pair_set: str, name: str) -> str:
+        """A file of what a set of pairs is made from: "prompts" or "images", a generator's or the corpus's own."""
+        part = self.parts.pair_sets[pair_set]
+        if name == "images" and part.generator:
+            return f"<results>/images/{part.generator}/{part.corpus}/images.parquet"
+        return f"<results>/{'reports' if name == 'prompts' else 'corpora'}/{part.corpus}/{name}.parquet"
+
+    def corpus_file(self, name: str) -> Callable[[Any], str]:
+        """For a data set's rule: the file `name` of the corpus that the data set is made from."""
+        return lambda w: f"<results>/corpora/{self.parts.tasks.datasets[w.dataset].corpus}/{name}"
+
+    def sample_files(self, task: str, **more: str) -> dict[str, str]:
+        """The files of a task's data set: samples, pixels, what they are, and the task's own targets."""
+        names = {"samples": "samples.parquet", "pixels": "pixels.npy", "description": "dataset.json", **more}
+        return {key: f"<results>/tasks/{task}/{{dataset}}/{name}" for key, name in names.items()}
+
+    def results(self, name: str, task: str | None = None) -> list[str]:
+        """The file `name` of every run of a task, or of all tasks, in the order of `runs`."""
+        place = "<results>/tasks/{task}/{dataset}/{method}/{source}/seed-{seed}"
+        return [f"{place.format(**run)}/{name}" for run in self.runs(task)]
+
     def page(self) -> dict[str, dict[str, str]]:
         """What the study's page shows: for each kind of material its titles, each with a file."""
         corpora, sets, first = self.corpora(), self.image_sets(), self.parts.encoders.seeds[0]
-        drawn = [name for name in corpora if self.parts.corpora[name].kind == "phantom"]
+        drawn = self.measured()
         trained = sorted(
             {item["generator"] for item in sets if self.parts.generators[item["generator"]].kind != "published"}
         )

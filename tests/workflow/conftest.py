@@ -37,6 +37,12 @@ class Checkout:
             start_new_session=True,
         )
 
+    @staticmethod
+    def kill(process: subprocess.Popen) -> None:
+        """SIGKILL to a whole process group, as a pulled plug would end it."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2", *words]
 
@@ -62,12 +68,6 @@ def make_checkout(folder: Path) -> Checkout:
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(TINY, folder)
     return Checkout(folder)
-
-
-def kill(process: subprocess.Popen) -> None:
-    """SIGKILL to a whole process group, as a pulled plug would end it."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.fixture

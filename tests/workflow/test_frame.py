@@ -3,13 +3,12 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from synvlp import cli, provenance
 from synvlp.study import JOBS
-
-from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "rules").glob("*.smk"))
@@ -69,7 +68,7 @@ def test_every_option_is_explained(verb, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([verb, "--help"])
     assert end.value.code == 0
-    assert "settings" in capsys.readouterr().out
+    assert "outputs" in capsys.readouterr().out
 
 
 def test_unknown_verb_names_the_nearest(capsys):

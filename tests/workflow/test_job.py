@@ -105,7 +105,10 @@ def test_scratch_keeps_state_over_a_kill(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNVLP_CHECKPOINT_SECONDS", "0")
     source = tmp_path / "in"
     source.write_text("x")
-    make = lambda: job.Scratch("synvlp.job", Settings(), Inputs(source=source))
+
+    def make() -> job.Scratch:
+        return job.Scratch("synvlp.job", Settings(), Inputs(source=source))
+
     assert make().load() is None and make().due()
     make().save({"step": 3, "weights": {"a": torch.ones(2)}})
     assert make().load()["weights"]["a"].tolist() == [1, 1]

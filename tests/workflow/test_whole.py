@@ -1,0 +1,124 @@
+"""The whole DAG as users run it: once, again, killed, with one thing changed, with bad input."""
+
+import shutil
+import time
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.workflow
+ENCODER = "results/tiny/encoders/{method}/{source}/seed-0/image_encoder.safetensors"
+
+
+def planned(checkout, *words: str) -> set[str]:
+    """The rules that would run."""
+    result = checkout.snakemake("-n", "--quiet", "rules", *words)
+    assert result.returncode == 0, result.stderr
+    text = result.stdout + result.stderr
+    if "Nothing to be done" in text:
+        return set()
+    table = text.split("Job stats:")[-1].split("total")[0]
+    return {line.split()[0] for line in table.splitlines() if line.split() and line.split()[-1].isdigit()}
+
+
+def wait_for(pattern: str, checkout, process, seconds: float = 300) -> None:
+    """Wait until a file that matches `pattern` exists in the checkout."""
+    end = time.monotonic() + seconds
+    while not any(checkout.folder.glob(pattern)):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < end, f"no {pattern} after {seconds} s"
+        time.sleep(0.02)
+
+
+def forget(checkout, *folders: str) -> None:
+    """Remove results, so that they must be made again."""
+    for folder in folders:
+        assert list(checkout.folder.glob(folder)), folder
+        for path in checkout.folder.glob(folder):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_the_whole_study_ends_in_tables_and_a_page(finished):
+    tables = finished.folder / "results/tiny/tables"
+    for task in ("classification", "segmentation", "detection"):
+        for ending in ("csv", "md", "tex", "png", "svg"):
+            assert (tables / f"{task}.{ending}").stat().st_size > 0
+    comparison = pd.read_csv(tables / "comparison.csv")
+    assert {"convirt", "gloria", "mgca", "random"} <= set(comparison.method)
+    assert "<html" in (tables / "index.html").read_text()
+    assert not (finished.folder / "scratch").exists() or not list((finished.folder / "scratch").iterdir())
+
+
+def test_a_second_run_does_nothing(finished):
+    assert planned(finished) == set()
+
+
+def test_touching_files_reruns_nothing(copied):
+    for path in [*copied.folder.glob("results/tiny/corpora/**/*.parquet"), *copied.folder.glob("rules/*")]:
+        path.touch()
+    assert planned(copied) == set()
+
+
+def test_one_methods_setting_reruns_that_method_alone(copied):
+    wanted = planned(copied, "--config", "encoders={mgca: {rate: 0.0007}}")
+    assert wanted == {"pretrain", "encode", "classify", "segment", "detect"} | TABLES
+    result = copied.snakemake("-n", "--config", "encoders={mgca: {rate: 0.0007}}")
+    assert "encoders/mgca/real" in result.stdout + result.stderr
+    assert "pretrain-gloria" not in result.stdout + result.stderr
+
+
+TABLES = {"tabulate", "summarize", "compare", "draw_figure", "write_page", "all"}
+
+
+def test_killed_while_pretraining_it_goes_on_to_the_same_bytes(finished, copied):
+    target = ENCODER.format(method="gloria", source="real")
+    forget(copied, "results/tiny/encoders/gloria/real")
+    process = copied.start(target, SYNVLP_CHECKPOINT_SECONDS="0")
+    wait_for("scratch/gloria-*/state.pt", copied, process)
+    copied.kill(process)
+    assert not (copied.folder / target).exists()
+    copied.snakemake("--unlock")
+    result = copied.snakemake(target)
+    assert result.returncode == 0, result.stderr[-3000:]
+    log = (copied.folder / "results/tiny/logs/pretrain/gloria/real/seed-0.log").read_text()
+    assert "going on from" in log
+    assert copied.artifacts() == finished.artifacts()
+
+
+def test_killed_while_drawing_images_it_goes_on_to_the_same_bytes(finished, copied):
+    shard = "results/tiny/images/diffusion/phantom/shards/0.parquet"
+    forget(copied, shard)
+    process = copied.start(shard, SYNVLP_CHECKPOINT_SECONDS="0")
+    wait_for("scratch/synthesize-*/state.pt", copied, process)
+    copied.kill(process)
+    copied.snakemake("--unlock")
+    result = copied.snakemake(shard)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "going on from" in (copied.folder / "results/tiny/logs/synthesize/diffusion/phantom/0.log").read_text()
+    assert copied.artifacts() == finished.artifacts()
+
+
+def test_the_number_of_shards_does_not_matter(finished, copied):
+    images = "results/tiny/images/diffusion/phantom/images.parquet"
+    forget(copied, "results/tiny/images/diffusion/phantom")
+    result = copied.snakemake(images, "--config", "images={shards: 3}")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (copied.folder / images).read_bytes() == (finished.folder / images).read_bytes()
+
+
+def test_a_typo_stops_before_any_job(checkout):
+    result = checkout.snakemake("--config", "encoders={gloria: {temperatur: 3}}")
+    assert result.returncode != 0
+    text = result.stderr + result.stdout
+    assert "encoders.gloria.temperatur" in text and "did you mean 'temperature'?" in text
+    assert "Traceback" not in text
+    assert not (checkout.folder / "results").exists()
+
+
+def test_a_failing_jobs_message_reaches_the_user(copied):
+    shard = copied.folder / "results/tiny/images/diffusion/phantom/shards/0.parquet"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    result = copied.snakemake("results/tiny/images/diffusion/phantom/images.parquet")
+    assert result.returncode != 0
+    text = result.stderr + result.stdout
+    assert "not a readable Parquet table" in text and "shards/0.parquet" in text

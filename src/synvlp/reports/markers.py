@@ -84,7 +84,7 @@ def clean(text: str) -> tuple[str, int]:
             holed = pattern.sub(lambda match, fill=fill: _filled(match, fill), holed)
         text = "".join(_mended(part) for part in _SENTENCE.findall(holed))
         text = re.sub(r"\n{3,}", "\n\n", text).replace(_HOLE, "")
-        text = re.sub(r" +(?=[,.;:!?)])", "", re.sub(r"(?<=\S) {2,}", " ", text))
+        text = re.sub(r" +(?=[,.;:!?)\n])", "", re.sub(r"(?<=\S) {2,}", " ", text))
     return text, removed
 
 

@@ -162,5 +162,5 @@ def _check(inputs: Inputs, reports: dict, anonymized: dict, truth: pd.DataFrame,
     for row in truth.itertuples():
         if reports[row.study_id][row.start : row.end] != row.text:
             raise job.JobError(
-                f"{inputs.identifiers}: study {row.study_id}: no such identifier at {row.start}; the reports are other ones"
+                f"{inputs.identifiers}: study {row.study_id}: no such identifier at {row.start} of its report"
             )

@@ -46,7 +46,8 @@ _END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-Z0-9])")
 _WORD = re.compile(r"\w+")
 _SIGNS = {
     "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "…": "...",
-    "µ": "u", "μ": "u",    "×": "x", "≥": ">=", "≤": "<=", "±": "+/-", "°": " degrees ", "½": "1/2", "¼": "1/4", "\u00a0": " ",
+    "µ": "u", "μ": "u", "×": "x", "≥": ">=", "≤": "<=", "±": "+/-", "°": " degrees ", "½": "1/2", "¼": "1/4",
+    "\u00a0": " ",
 }  # fmt: skip
 _COMPARES = re.compile(
     r"\b(?:un(?:changed|altered)|no\s+(?:significant\s+|interval\s+|appreciable\s+)*change|stable|compar(?:ed|ison|"

@@ -92,7 +92,8 @@ _ON_LINE = re.compile(
 )
 # A heading inside a line: in capitals with a colon, or capitalised with a colon after the end of a sentence.
 _IN_LINE = re.compile(
-    rf"(?:(?<=[.;!?)\]])|(?<=\s\s)|(?<=[.;!?)\]]\s))\s*(?:{_ANY})[ \t]*:[ \t]*|(?<=\s)(?-i:(?=[A-Z][A-Z &/-]{{5,}}:))"
+    rf"(?:(?<=[.;!?)\]])|(?<=\s\s)|(?<=[.;!?)\]]\s))\s*(?-i:(?=[A-Z]))(?:{_ANY})[ \t]*:[ \t]*|"
+    rf"(?<=\s)(?-i:(?=[A-Z][A-Z &/-]{{5,}}:))"
     rf"(?:{_ANY.replace('?P<', '?P<in_')})[ \t]*:[ \t]*",
     re.IGNORECASE,
 )
@@ -250,29 +251,27 @@ def _place(sections: dict[str, str], body: list[str]) -> None:
 
 def _sentences(paragraph: str) -> str:
     """A paragraph in one line: list items as sentences without their numbers, wrapped lines joined."""
-    items: list[str] = []
+    parts: list[tuple[int, str]] = [(0, "")]  # the number of the item (0 where it has none), its text
     for line in paragraph.split("\n"):
         item = _ITEM.match(line)
-        words = line[item.end() :] if item else line
-        words = words.replace("**", "").strip()
-        if item and items:
-            items[-1] = _closed(items[-1])
-        if words:
-            items.append(words)
-    parts = _items(" ".join(items))
-    closed = [_closed(part) for part in parts[:-1]] + parts[-1:]
-    return " ".join(" ".join(closed).split())
+        words = (line[item.end() :] if item else line).replace("**", "").strip()
+        if item:
+            parts.append((int(re.sub(r"\D", "", item.group()) or 0), words))
+        else:
+            parts[-1] = (parts[-1][0], f"{parts[-1][1]} {words}".strip())
+    items = [text for number, part in parts for text in _items(part, number) if text]
+    return " ".join(" ".join([_closed(text) for text in items[:-1]] + items[-1:]).split())
 
 
-def _items(text: str) -> list[str]:
-    """The items of a list that runs on in one line. A number begins one if it is the next in turn."""
-    parts, at, last = [], 0, 0
+def _items(text: str, last: int) -> list[str]:
+    """The items of a list that runs on in one line: a number begins one if it follows the `last` one."""
+    parts, at = [], 0
     for match in _NUMBER.finditer(text):
         number, before = int(match.group(1)), text[at : match.start()].rstrip()
         if number == last + 1 and (last or not before or before[-1] in ".:;!?"):
             parts.append(before)
             at, last = match.end(), number
-    return [part for part in [*parts, text[at:].strip()] if part] or [""]
+    return [*parts, text[at:].strip()]
 
 
 def _closed(item: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 CATEGORIES = ("patient", "doctor", "date", "age", "record", "accession", "phone", "hospital", "address", "device")
 
+_STRONG = frozenset({"title", "label", "credential", "kind"})  # detectors that know the category best
 WORD = re.compile(r"[^\W\d_]+(?:['’‐-][^\W\d_]+)*")
 
 
@@ -34,7 +35,7 @@ def union(spans: Iterable[Span]) -> list[Span]:
 
 
 def _joined(group: list[Span]) -> Span:
-    best = max(group, key=lambda span: (span.end - span.start, span.certain))
+    best = max(group, key=lambda span: (span.end - span.start, span.detector in _STRONG, span.certain))
     start, end = group[0].start, max(span.end for span in group)
     return Span(start, end, best.category, best.detector, best.certain)
 

@@ -26,6 +26,9 @@ _FEMALE = re.compile(
     r"\b(?:Mrs|Ms|Miss|Mme|Madam|wife|daughter|mother|sister|aunt|niece|girl|she|her)\b\.?[ \t,]*$", re.IGNORECASE
 )
 _MALE = re.compile(r"\b(?:Mr|Mister|husband|son|father|brother|uncle|nephew|boy|he|his)\b\.?[ \t,]*$", re.IGNORECASE)
+_BORN = re.compile(
+    r"\b(?:dob|d\.o\.b\.?|birth|born|birthdate|birthday)\b[^\n\w]*(?:on[ \t]+|date[ \t:]+|is[ \t]+)?$", re.IGNORECASE
+)
 _ADDRESS_KEPT = re.compile(
     r"(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot|P|O|PO|Box|N|S|E|W|NE|NW|SE|SW|North|South|"
     r"East|West|"
@@ -141,12 +144,17 @@ class Surrogates:
 
     def _date(self, text: str, span: Span, year: int) -> str:
         part = text[span.start : span.end]
-        found = [date for date in dates.find(text) if date.start < span.end and span.start < date.end]
+        every = list(dates.find(text))
+        found = [date for date in every if date.start < span.end and span.start < date.end]
         if not found:
             return self._code(part)
+        latest = max((date.year for date in every if date.year), default=year)
         out, at = [], span.start
         for date in found:
-            out += [text[at : date.start], dates.shift(text, date, self.offset, year)]
+            # A birth more than 90 years ago would tell an age over 89.
+            years = latest - 90 - (date.year or latest) if _BORN.search(text[: date.start]) else 0
+            days = self.offset + max(0, round(365.25 * years))
+            out += [text[at : date.start], dates.shift(text, date, days, year)]
             at = date.end
         return "".join([*out, text[at : span.end]])
 
@@ -223,43 +231,49 @@ class Surrogates:
         return _spelled(self._made[memory])
 
     def _address(self, old: str) -> str:
-        """Other digits, another street, another city; the kind of street and the state stay."""
-        states = words.entries("states")
-        out, at = [], 0
+        """Other digits, another street, another city; the kind of street, the unit's name and the state stay."""
+        states = {spelled for state in words.entries("states") for spelled in (state, state.upper())}
+        kept = [
+            match.span()
+            for state in states
+            for match in re.finditer(rf"\b{re.escape(state)}\b(?=\W*(?:\d{{5}}|$))", old)
+        ]
         tokens = list(re.finditer(r"\d+|[^\W\d_]+(?:['’.-][^\W\d_]+)*", old))
-        kept_states = [match.span() for state in states for match in re.finditer(rf"\b{re.escape(state)}\b", old)]
-        last_list = None
+        out, at, last = [], 0, None
         for number, match in enumerate(tokens):
-            word = match.group()
+            word, before = match.group(), old[: match.start()]
             out.append(old[at : match.start()])
             at = match.end()
-            in_state = number > 0 and any(start <= match.start() and match.end() <= end for start, end in kept_states)
+            in_street = bool(re.search(r"\d", before)) and "," not in before
+            in_state = number > 0 and any(start <= match.start() and match.end() <= end for start, end in kept)
+            suffix = in_street and number and word.lower() in words.lowered("street_suffixes")
+            place = "street_names" if in_street else "cities"
             if word.isdigit():
                 out.append(self._code(word))
-                last_list = None
-            elif in_state or _ADDRESS_KEPT.match(word) or (number and word.lower() in words.lowered("street_suffixes")):
+            elif in_state or suffix or _ADDRESS_KEPT.match(word):
                 out.append(word)
-                last_list = None
+            elif len(word) == 1:
+                out.append(self._letters(word))
+            elif last == place and not old[tokens[number - 1].end() : match.start()].strip():
+                out[-1] = ""  # one stand-in for a name of several words
+                continue
             else:
-                place = (
-                    "street_names"
-                    if re.search(r"\d", old[: match.start()]) and "," not in old[: match.start()]
-                    else "cities"
-                )
-                if place == last_list and not old[tokens[number - 1].end() : match.start()].strip():
-                    out[-1] = ""
-                    continue
                 out.append(_cased(word, self._own(place, word.lower())))
-                last_list = place
+                last = place
+                continue
+            last = None
         return "".join([*out, old[at:]])
 
 
 def _given(old: str, long: list[re.Match]) -> list[re.Match]:
-    """Which words of a name are first names: those after the comma, or all but the last."""
+    """Which words of a name are first names: those after the comma, or all before the last (or double) one."""
     comma = old.find(",")
     if comma >= 0:
         return [match for match in long if match.start() > comma]
-    return long[:-1]
+    last = len(long) - 1
+    while last > 0 and old[long[last - 1].end() : long[last].start()] in {"-", "‐"}:
+        last -= 1
+    return long[:last]
 
 
 def _spelled(low: str) -> str:

@@ -117,12 +117,13 @@ _AGED = re.compile(
 )
 _ACTS = re.compile(
     r"[ \t]+(?:was|has been|were|is)[ \t]+(?:\w+ly[ \t]+)?(?:notified|informed|contacted|paged|called|alerted|told|"
-    r"made aware|aware|"
-    r"present|supervising|consulted|reached|available|updated)\b|"
+    r"made aware|aware|present|supervising|consulted|reached|available|updated)\b|"
     r"[ \t]+(?:acknowledged|confirmed|verbalized|read back|reviewed|agrees|agreed|dictated|interpreted|performed|"
-    r"supervised|"
-    r"placed|was present|concurs|presents|presented|returns|returned|underwent|denies|reports|complains|attests|"
-    r"tolerated|consented)\b",
+    r"supervised|placed|was present|concurs|attests)\b",
+    re.IGNORECASE,
+)
+_SUFFERS = re.compile(
+    r"[ \t]+(?:presents|presented|returns|returned|underwent|denies|denied|reports|complains|tolerated|consented)\b",
     re.IGNORECASE,
 )
 _INITIALS = re.compile(
@@ -435,22 +436,20 @@ def _is_sentence_start(text: str, start: int) -> bool:
 
 
 def _beside_ages_and_acts(text: str) -> Iterator[Span]:
-    """Names before "is a 45-year-old" and before "was notified"."""
+    """Names before "is a 45-year-old", before "was notified" and before "presents"."""
     for word in spans.WORD.finditer(text):
         if not word.group()[0].isupper() or word.group().lower() in words.lowered("not_names"):
             continue
-        aged = _AGED.match(text, word.end())
-        acts = None if aged else _ACTS.match(text, word.end())
-        if not (aged or acts):
+        suffers = _AGED.match(text, word.end()) or _SUFFERS.match(text, word.end())
+        if not suffers and not _ACTS.match(text, word.end()):
             continue
         start = _read_back(text, word.end())
         if start is None or (words.is_eponym(word.group()) and not words.is_listed_name(word.group())):
             continue
-        names = [found.group() for found in spans.WORD.finditer(text, start, word.end())]
-        if any(not words.is_vocabulary(name) and not _is_acronym(name) for name in names) or (
-            len(names) > 1 and words.is_first_name(names[0])
-        ):
-            yield from _span(text, start, word.end(), "patient" if aged else "doctor", "beside", True)
+        named = [found.group() for found in spans.WORD.finditer(text, start, word.end())]
+        unknown = any(not words.is_vocabulary(name) and not _is_acronym(name) for name in named)
+        if unknown or (len(named) > 1 and words.is_first_name(named[0])):
+            yield from _span(text, start, word.end(), "patient" if suffers else "doctor", "beside", True)
 
 
 def _is_acronym(name: str) -> bool:

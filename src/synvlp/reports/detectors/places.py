@@ -18,7 +18,7 @@ _KIND = re.compile(
     re.IGNORECASE,
 )
 _SUFFIX = _alternatives(words.entries("street_suffixes"))
-_STATE = _alternatives(words.entries("states"))
+_STATE = _alternatives((*words.entries("states"), *(state.upper() for state in words.entries("states"))))
 _CITY = _alternatives(words.entries("cities"))
 _NAME = r"[A-Z][^\W\d_]*(?:['’.-][^\W\d_]+)*\.?"
 
@@ -49,8 +49,8 @@ _PLACE_WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*")
 _NUMBER = r"\d{1,6}(?:[-/]\d{1,5})?[A-Za-z]?"
 _DIRECTION = r"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West|Northeast|Northwest|Southeast|Southwest)\b\.?[ \t]+)?"
 _UNIT = (
-    r"(?:[ \t]*,?[ \t]*(?:(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot)\b\.?[ \t]*#?[ \t]*[\w-]{1,6}|"
-    r"#[ \t]?[\w-]{1,6}|\d{1,2}(?:st|nd|rd|th)[ \t]+Floor))?"
+    r"(?:[ \t]*,?[ \t]*(?:(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot)\b\.?[ \t]*#?"
+    r"[ \t]*[\w-]{1,6}|#[ \t]?[\w-]{1,6}|\d{1,2}(?:st|nd|rd|th)[ \t]+Floor))?"
 )
 _ZIP = r"\d{5}(?:-\d{4})?"
 _TOWN = r"[A-Z][^\W\d_]+(?:['’.-][^\W\d_]+)*(?:[ \t]+[A-Z][^\W\d_]+(?:['’.-][^\W\d_]+)*){0,3}"
@@ -209,7 +209,9 @@ def _addresses(text: str) -> Iterator[Span]:
             yield Span(*match.span(), "address", "street", True)
     for match in _LOWER_STREET.finditer(text):
         middle = spans.WORD.findall(match.group())[:-1]
-        if any(not words.is_vocabulary(word) for word in middle):
+        if not words.lowered("not_names") & {word.lower() for word in middle} and any(
+            not words.is_vocabulary(word) for word in middle
+        ):
             yield Span(*match.span(), "address", "street", True)
     for match in _ADDRESS_LABEL.finditer(text):
         value = match.group("value").rstrip(" .")

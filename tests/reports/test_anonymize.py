@@ -1,0 +1,215 @@
+"""The job: what it writes, what it keeps to itself, and how it stops."""
+
+import json
+import logging
+import re
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from synvlp import job
+from synvlp.reports import anonymize, markers
+from synvlp.reports.surrogates import Surrogates, originals
+from synvlp.store import tables
+
+SECRET = "0123456789abcdef-very-secret"
+REPORTS = {
+    "s1": (
+        "p1",
+        "Patient: Quezada, Xiomara   MRN: 00456123\nAccession: CR-19-004512\nExam date: 03/14/2019\n\n"
+        "INDICATION: 94-year-old woman with cough.\nCOMPARISON: 02/28/2019.\n"
+        "FINDINGS: A 2.5 cm nodule. Pacemaker, serial number PJN123456S. Kerley B lines. XXXX lungs.\n"
+        "IMPRESSION: 1. Nodule. Findings were discussed with Dr. Zebedee Quist at (617) 482-0931.\n"
+        "Electronically signed by: Thandiwe Okri, MD\nTamsel Bay Hospital, 4512 Old Quarry Road, Greenvale, NY 11548",
+    ),
+    "s2": ("p1", "Ms. Quezada returns. Compared to 3/14, no change. Dr. Quist agrees. Exam date: 03/21/2019"),
+    "s3": ("p2", "FINDINGS: Clear lungs. ___ IMPRESSION: Normal chest."),
+}
+RAW = [
+    "Quezada",
+    "Xiomara",
+    "00456123",
+    "004512",
+    "PJN123456S",
+    "Zebedee",
+    "Quist",
+    "482-0931",
+    "Thandiwe",
+    "Okri",
+    "Tamsel",
+    "Quarry",
+    "Greenvale",
+    "11548",
+    "03/14/2019",
+]
+
+
+def studies(rows: dict[str, tuple[str, str]], sex: str = "F") -> pd.DataFrame:
+    filler = {
+        "collection": "c",
+        "split": "train",
+        "view": "PA",
+        "sex": sex,
+        "age": 50.0,
+        "labelled": True,
+        "has_image": True,
+        "has_report": True,
+        "text_kind": "report",
+    }
+    return pd.DataFrame(
+        [{"study_id": study, "patient_id": patient, "labels": [], **filler} for study, (patient, _) in rows.items()]
+    )
+
+
+def inputs_of(folder, rows=REPORTS, key=SECRET) -> anonymize.Inputs:
+    folder.mkdir(exist_ok=True)
+    frame = pd.DataFrame([(study, *row) for study, row in rows.items()], columns=list(tables.REPORTS.columns))
+    tables.write(frame, folder / "reports.parquet", tables.REPORTS)
+    tables.write(studies(rows), folder / "studies.parquet", tables.STUDIES)
+    (folder / "key").write_text(key)
+    return anonymize.Inputs(reports=folder / "reports.parquet", studies=folder / "studies.parquet", key=folder / "key")
+
+
+def outputs_of(folder) -> anonymize.Outputs:
+    names = {"anonymized": "a.parquet", "found": "f.parquet", "audit": "audit.json", "audit_table": "audit.csv"}
+    return anonymize.Outputs(**{name: folder / file for name, file in names.items()})
+
+
+@pytest.fixture
+def done(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    outputs = outputs_of(tmp_path)
+    job.execute("anonymize", anonymize, anonymize.Settings(), inputs_of(tmp_path / "in"), outputs)
+    return outputs, caplog.text
+
+
+def texts(outputs: anonymize.Outputs) -> dict[str, str]:
+    return tables.read(outputs.anonymized, tables.ANONYMIZED).set_index("study_id")["text"].to_dict()
+
+
+def test_no_raw_identifier_and_no_key_in_any_output_or_log(done):
+    outputs, log = done
+    written = " ".join(texts(outputs).values()) + outputs.audit.read_text() + outputs.audit_table.read_text() + log
+    written += outputs.found.read_bytes().decode("latin1")
+    assert [raw for raw in RAW if raw.lower() in written.lower()] == []
+    assert SECRET not in written
+
+
+def test_clinical_words_and_headings_stay(done):
+    text = texts(done[0])["s1"]
+    for kept in (
+        "INDICATION: 90-year-old woman with cough.",
+        "A 2.5 cm nodule.",
+        "Kerley B lines",
+        "IMPRESSION: 1. Nodule.",
+    ):
+        assert kept in text
+    assert markers.count(" ".join(texts(done[0]).values())) == 0
+
+
+def test_dates_of_a_patient_move_together(done):
+    first, second = texts(done[0])["s1"], texts(done[0])["s2"]
+    exam, prior = (pd.Timestamp(day) for day in re.findall(r"\d\d/\d\d/\d{4}", first))
+    later = pd.Timestamp(re.search(r"\d\d/\d\d/\d{4}", second).group())
+    assert (exam - prior).days == 14
+    assert (later - exam).days == 7
+    assert f"Compared to {exam.month}/{exam.day}," in second
+
+
+def test_names_are_the_same_in_all_reports_of_a_patient(done):
+    first, second = texts(done[0])["s1"], texts(done[0])["s2"]
+    last = re.search(r"Patient: ([^,]+),", first).group(1)
+    assert f"Ms. {last} returns" in second
+    assert re.search(r"Dr\. \w+ ([\w'-]+) at", first).group(1) == re.search(r"Dr\. ([\w'-]+) agrees", second).group(1)
+
+
+def test_audit_counts_and_shows_stand_ins_only(done):
+    audit = json.loads(done[0].audit.read_text())
+    found = tables.read(done[0].found, tables.FOUND)
+    assert audit["reports"] == 3
+    assert audit["identifiers"] == len(found) == sum(part["found"] for part in audit["categories"].values())
+    assert audit["markers_removed"] == 2
+    assert audit["categories"]["patient"]["found"] == 2
+    everything = " ".join(texts(done[0]).values())
+    for part in audit["categories"].values():
+        assert part["found"] == part["replaced"]
+        for example in part["examples"]:
+            assert re.search(r"\[(.*)\]", example).group(1) in everything
+
+
+def test_equal_input_gives_equal_bytes_and_another_key_another_text(tmp_path):
+    results = []
+    for name, key in (("a", SECRET), ("b", SECRET), ("c", "another secret of some length")):
+        outputs = outputs_of(tmp_path / name)
+        anonymize.run(anonymize.Settings(), inputs_of(tmp_path / f"in-{name}", key=key), outputs)
+        results.append([path.read_bytes() for path in outputs.paths()])
+    assert results[0] == results[1]
+    assert results[0][0] != results[2][0]
+    assert results[0][1] == results[2][1]
+
+
+def test_more_patients_change_no_other_patient(tmp_path):
+    anonymize.run(anonymize.Settings(), inputs_of(tmp_path / "in1"), outputs_of(tmp_path / "one"))
+    more = {**REPORTS, "s0": ("p0", "Mr. Okafor-Lindqvist was seen."), "s9": ("p9", "Normal chest film.")}
+    anonymize.run(anonymize.Settings(), inputs_of(tmp_path / "in2", more), outputs_of(tmp_path / "two"))
+    before, after = texts(outputs_of(tmp_path / "one")), texts(outputs_of(tmp_path / "two"))
+    assert {study: after[study] for study in before} == before
+
+
+@pytest.mark.parametrize("key", ["", "shrtkey", " " * 40])
+def test_a_key_that_is_too_short_stops_without_showing_it(tmp_path, key):
+    with pytest.raises(job.JobError, match="16 are the least") as error:
+        anonymize.run(anonymize.Settings(), inputs_of(tmp_path / "in", key=key), outputs_of(tmp_path))
+    assert not key.strip() or key not in str(error.value)
+
+
+def test_a_report_without_study_stops(tmp_path):
+    inputs = inputs_of(tmp_path / "in")
+    tables.write(studies({"s1": REPORTS["s1"]}), inputs.studies, tables.STUDIES)
+    with pytest.raises(job.JobError, match=r"2 reports belong to no study.*s2"):
+        anonymize.run(anonymize.Settings(), inputs, outputs_of(tmp_path))
+
+
+def test_a_corpus_without_reports_gives_empty_tables(tmp_path):
+    outputs = outputs_of(tmp_path)
+    inputs = inputs_of(tmp_path / "in")
+    nothing = pd.DataFrame(columns=list(tables.REPORTS.columns))
+    tables.write(nothing, inputs.reports, tables.REPORTS)
+    anonymize.run(anonymize.Settings(), inputs, outputs)
+    assert texts(outputs) == {}
+    assert json.loads(outputs.audit.read_text())["identifiers"] == 0
+
+
+CHUNKS = [
+    "Normal heart. ",
+    "Dr. Quist ",
+    "on 03/14/2019 ",
+    "2.5 cm nodule, ",
+    "MRN: 0045612 ",
+    "\n",
+    "call 617-482-0931 ",
+    "Kerley B lines ",
+    "94-year-old ",
+    "Mr. Okri; ",
+    "T12 and L1. ",
+    "Émile ",
+    "at Tamsel Bay Hospital ",
+]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=12).map("".join))
+def test_text_outside_spans_is_untouched(text):
+    spotted = anonymize.Detector().find_all({"s": text}, "p")["s"]
+    new, examples = anonymize.replace(
+        text, spotted, Surrogates(SECRET.encode(), "p", "", 364, originals(text, spotted))
+    )
+    at, out = 0, []
+    for span in spotted:
+        out.append(re.escape(text[at : span.start]))
+        at = span.end
+    assert re.fullmatch("(.+?)".join([*out, re.escape(text[at:])]), new, re.DOTALL)
+    assert len(examples) == len(spotted)
+    assert not {"Quist", "Okri", "Tamsel", "0045612", "482-0931"} & set(re.findall(r"[\w-]+", new))

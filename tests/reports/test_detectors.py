@@ -27,6 +27,7 @@ FOUND = [
     ("doctor", "Attending: ⟦O'Shaughnessy⟧"),
     ("doctor", "⟦Thandiwe Achterberg⟧ was notified of the result."),
     ("doctor", "D: pending  T: 3 pm 14:02  ⟦JKM⟧"),
+    ("doctor", "SIGNED BY ⟦OENE VANTONGEREN⟧ TODAY"),
     ("doctor", "Transcribed by: ⟦qzx⟧"),
     ("date", "Compared to ⟦March 14, 2019⟧."),
     ("date", "COMPARISON: ⟦3/14⟧ and ⟦02/28/2019⟧."),

@@ -22,6 +22,8 @@ from synvlp.reports import markers
         ("[**Age over 90 **] year old woman seen at [**Hospital1 18**].", "90 year old woman seen."),
         ("It has not XXXX since the CT.", "It has not changed since the CT."),
         ("Findings called to <NAME> at 3:15 by [REDACTED].", "Findings called at 3:15."),
+        ("A density most XXXX represents scar. Chest x-XXXX.", "A density most likely represents scar. Chest x-ray."),
+        ("The heart and lungs have XXXX XXXX in the interval. Clear.", "Clear."),
         ("XXXX, XXXX.", ""),
     ],
 )

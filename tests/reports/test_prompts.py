@@ -41,6 +41,12 @@ def test_prompt_leaves_out_comparisons_and_talk():
     assert prompts.write_prompt("No change since the prior study.", "", words(40)) == "No change since the prior study."
 
 
+def test_prompt_of_a_case_note_begins_with_what_can_be_seen():
+    note = "A 72-year-old woman was admitted with fever. Bilateral consolidation is noted.. She recovered."
+    assert prompts.write_prompt("", note, words(40)) == "Bilateral consolidation is noted."
+    assert prompts.write_prompt("", "Fever for two days. She recovered.", words(4)) == "Fever for two days."
+
+
 def test_prompt_leaves_out_serials():
     got = prompts.write_prompt(
         "Pacemaker in place, serial # 176025-YVP, implanted 06-10-2014.", "Insulin pump (S/N ZN859) seen.", words(40)

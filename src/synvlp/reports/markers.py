@@ -33,6 +33,8 @@ _FILLS = tuple(
         (rf"\b(?:Mr|Mrs|Ms|Miss)\b\.?(?:\s*{_HOLE})+", "the patient"),
         (rf"(\ban?\s+)?{_HOLE}[\s-]*(?:years?|yrs?|y)[\s/.-]*(?:olds?|o)\b[\s,]*", r"\1"),
         (rf"(\ban?\s+)?{_HOLE}[\s-]*(?:yof|yom|yo)\b", r"\1"),
+        (rf"\bx-\s*{_HOLE}", "x-ray"),
+        (rf"\bmost(?:\s+{_HOLE})+\s+(represent\w*|reflect\w*|related|due|secondary|consistent)\b", r"most likely \1"),
         (rf"\b(has|have) not(?:\s+{_HOLE})+\s+since\b", r"\1 not changed since"),
         (rf"\b(the)(?:\s+{_HOLE})+\s+({_PLURAL})", r"\1 structures \2"),
         (rf"\b(no|without)(?:\s+{_HOLE})+\s+(of|for)\b", r"\1 evidence \2"),
@@ -100,7 +102,7 @@ def _mended(sentence: str) -> str:
     words = re.findall(r"\w+", body)
     lost_verb = _COPULA.search(sentence) and not _COPULA.search(body)
     no_subject = words and _COPULA.fullmatch(words[0])
-    if no_subject or all(_EMPTY.match(word) for word in words) or (lost_verb and len(words) <= 3):
+    if no_subject or all(_EMPTY.match(word) for word in words) or (lost_verb and _is_torn(words)):
         body = ""
     elif body[0].islower() and not heading.strip() and sentence.lstrip()[:1] == _HOLE:
         body = body[0].upper() + body[1:]
@@ -113,6 +115,11 @@ def _filled(match: re.Match, fill: str) -> str:
     text = match.expand(fill)
     starts = re.search(r"(?:^|[.!?]\s|\n)\s*$", match.string[: match.start()])
     return text[:1].upper() + text[1:] if starts else text
+
+
+def _is_torn(words: list[str]) -> bool:
+    """Whether a sentence that lost its verb says too little to be kept."""
+    return len(words) <= 3 or (len(words) <= 8 and not {"with", "without", "no"} & {word.lower() for word in words})
 
 
 def _without_holes(body: str) -> str:

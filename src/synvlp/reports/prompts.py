@@ -75,6 +75,11 @@ _FINDING = re.compile(
     r"density|densities|thickening)\b",
     re.IGNORECASE,
 )
+_STORY = re.compile(  # of a case: why somebody came, what the laboratory said, how it was treated
+    r"\b(?:presented|histor(?:y|ies)\s+of|blood|serolog\w+|laborator\w+|symptoms?|physical\s+examination|"
+    r"was\s+(?:admitted|started|treated|suspected|referred)|treatment)\b",
+    re.IGNORECASE,
+)
 _TEMPLATES = (
     "{findings}.",
     "Chest radiograph showing {findings}.",
@@ -91,7 +96,7 @@ _NORMAL = (
     "Chest radiograph without abnormal findings.",
     "Lungs are clear and the heart size is normal.",
     "{view} view of the chest without acute findings.",
-    "No finding in the chest.",
+    "No abnormality in the chest.",
 )
 _CAPITALS = re.compile(r"^(?:[A-Z]{2,}(?:-\d+)?|[A-Z]+-\d+)$")
 
@@ -173,12 +178,16 @@ def write_prompt(impression: str, findings: str, fits: Callable[[str], bool], dr
     """The impression, then sentences of the findings that it does not have, as long as `fits` holds.
 
     Sentences that tell who was told or who looked are left out; with `drop_comparisons` also those that only
-    compare with an earlier study. A sentence is cut only if nothing else would be left of the prompt.
+    compare with an earlier study; without an impression also those that name nothing that could be seen (the
+    history at the beginning of a case note). A sentence is cut only if nothing else would be left of the prompt.
     """
     chosen: list[str] = []
     candidates = [_CODES.sub("", sentence) for sentence in [*_clean(impression), *_clean(findings)]]
     shown = [sentence for sentence in candidates if not _TELLS.search(sentence)]
     plain = [sentence for sentence in shown if not (drop_comparisons and _only_compares(sentence))]
+    if not impression:
+        seen = [sentence for sentence in plain if _FINDING.search(sentence)]
+        plain = [sentence for sentence in seen if not _STORY.search(sentence)] or seen or plain
     for sentence in map(_finished, plain or shown or candidates):
         if sentence.lower() in {other.lower() for other in chosen}:
             continue
@@ -221,6 +230,7 @@ def _clean(section: str) -> list[str]:
         section = section.replace(sign, plain)
     section = unicodedata.normalize("NFKD", section).encode("ascii", "ignore").decode()
     section = re.sub(r"(?:^|(?<=[.;:!?]\s))\s*\(?\d{1,2}[.)]\s+(?=[A-Z])", " ", " ".join(section.split()))
+    section = re.sub(r"([.!?])(?:\s*\.)+(?=\s|$)", r"\1", section)
     found = [sentence.strip(" -*") for sentence in sentences(section)]
     return [sentence for sentence in found if len(_WORD.findall(sentence)) > 1]
 

@@ -281,7 +281,11 @@ def _begins(text: str, word: re.Match, strong: bool, loud: bool, capital: bool, 
         return False
     if known:
         return listed and not loud and not _EPONYM_NOUN.match(text, word.end())
-    return not (name.isupper() and len(name) <= 4 and not listed)
+    if name.isupper() and len(name) <= 4 and not listed:
+        # An acronym (PACU), unless a line of capitals goes on with another word that has no meaning.
+        follower = _word(text, _SPACE.match(text, word.end()).end()) if loud else None
+        return follower is not None and not words.is_vocabulary(follower.group())
+    return True
 
 
 def _hospital_follows(text: str, at: int) -> bool:

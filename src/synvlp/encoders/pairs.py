@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ WORD = re.compile(r"[^\W_]")
 class Settings(job.Settings):
     image_size: int = job.setting(256, "the stored images; larger ones are area-averaged", unit="px", ge=16)
     splits: list[str] = job.setting(["train", "val"], "splits whose pairs are kept")
+    text: Literal["report", "prompt"] = job.setting(
+        "report", "what encoders read: impression and findings, or the prompt, which is the impression first and short"
+    )
     max_rejected: float = job.setting(0.05, "largest share of unreadable or constant images", ge=0, le=1)
 
 
@@ -34,7 +38,9 @@ class Outputs(job.Files):
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
-    prompts = tables.read(inputs.prompts, tables.PROMPTS, ["study_id", "patient_id", "split", "text"])
+    prompts = tables.read(inputs.prompts, tables.PROMPTS, ["study_id", "patient_id", "split", "text", "prompt"])
+    prompts["text"] = prompts["prompt" if settings.text == "prompt" else "text"]
+    prompts = prompts.drop(columns="prompt")
     prompts = prompts[prompts.split.isin(settings.splits)].set_index("study_id")
     kept, rejected = check(inputs.images, prompts.text)
     absent = sorted(set(prompts.index) - set(kept.values()) - {study for study, _ in rejected})

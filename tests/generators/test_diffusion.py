@@ -1,5 +1,6 @@
 """The diffusion model: its loss, its training, and that diffusers opens what is written and draws the same."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -106,6 +107,12 @@ def test_what_is_written_names_no_folder(trained_pipeline):
     for path in trained_pipeline.paths():
         assert b"/tmp" not in path.read_bytes(), path.name
         assert b"pytest" not in path.read_bytes(), path.name
+
+
+def test_the_tokenizer_is_written_without_what_its_last_call_left_in_it(trained_pipeline):
+    written = json.loads(trained_pipeline.tokenizer.read_text())
+    assert written["padding"] is None
+    assert written["truncation"] is None
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])

@@ -33,9 +33,8 @@ def test_texts_are_framed_and_padded_as_clip_does(tokenizer):
 def test_equal_texts_give_equal_files_that_open_again(tokenizer, tmp_path):
     from transformers import CLIPTokenizer
 
-    again = vocabulary.train(TEXTS, 600, 12)
-    tokenizer.save_pretrained(tmp_path / "one")
-    again.save_pretrained(tmp_path / "two")
+    for name in ("one", "two"):
+        vocabulary.train(TEXTS, 600, 12).save_pretrained(tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == ["tokenizer.json", "tokenizer_config.json"]
     for name in names:

@@ -35,4 +35,4 @@ class Denoising(Training):
     )
     sample_count: int = job.setting(12, "how many validation prompts are sampled", ge=1, le=64)
     sample_steps: int = job.setting(15, "denoising steps of the sample picture", ge=1)
-    sample_guidance: float = job.setting(2.0, "guidance scale of the sample picture; 1: none", ge=0)
+    sample_guidance: float = job.setting(4.0, "guidance scale of the sample picture; 1: none", ge=0)

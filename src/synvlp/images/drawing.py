@@ -24,7 +24,7 @@ class Settings(job.Compute):
     seed: int = job.setting(0, "seeds each sample's noise, together with its study id and draw", ge=0)
     copies: int = job.setting(1, "accepted images wanted per study", ge=1)
     steps: int = job.setting(15, "denoising steps", ge=1)
-    guidance: float = job.setting(2.0, "scale of classifier-free guidance; 1 or less: none", ge=0)
+    guidance: float = job.setting(4.0, "scale of classifier-free guidance; 1 or less: none", ge=0)
     scheduler: Literal["dpm++", "ddim"] = job.setting("dpm++", "solver: DPM-Solver++ (2M) or DDIM")
     batch: int = job.setting(32, "samples per pass", ge=1)
     size: int | None = job.setting(

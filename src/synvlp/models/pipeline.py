@@ -123,6 +123,9 @@ def write(pipeline: Pipeline, paths: Files) -> None:
         temporary = Path(name)
         for part in ("vae", "unet", "text_encoder"):
             getattr(pipeline, part).save_pretrained(temporary / part, max_shard_size="1TB")
+        # What the last call padded and cut to would be saved too.
+        pipeline.tokenizer.backend_tokenizer.no_padding()
+        pipeline.tokenizer.backend_tokenizer.no_truncation()
         pipeline.tokenizer.save_pretrained(temporary / "tokenizer")
         pipeline.scheduler.save_pretrained(temporary / "scheduler")
         files.write_json(temporary / "model_index.json", _index(pipeline))

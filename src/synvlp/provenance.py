@@ -88,7 +88,7 @@ def _code(module: str) -> str:
 
 
 def _data(module: str, tree: ast.Module) -> list[Path]:
-    """The package data that a module reads: word lists, templates. It names each file (at least its stem), or its folder."""
+    """The package data that a module reads (word lists, templates): it names each file's stem, or its folder."""
     named = "\n".join(
         node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )

@@ -656,7 +656,8 @@ def _problem(item: Mapping[str, Any], config: Mapping, prefix: str) -> str:
         return f"{key}: is missing"
     if item["type"].startswith("union_tag"):
         context = item.get("ctx", {})
-        return f"{key}: {context.get('discriminator', 'kind')} must be one of {context.get('expected_tags', 'those in docs/settings.md')}"
+        tags = context.get("expected_tags", "those in docs/settings.md")
+        return f"{key}: {context.get('discriminator', 'kind')} must be one of {tags}"
     return f"{key}: {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 

@@ -5,7 +5,8 @@ from synvlp.reports.lexicons import words
 
 
 def test_planted_names_and_places_are_unknown_to_the_detectors():
-    lists = {path.stem: set(path.read_text(encoding="utf-8").lower().split("\n")) for path in words.FOLDER.glob("*.txt")}
+    paths = list(words.FOLDER.glob("*.txt"))
+    lists = {path.stem: set(path.read_text(encoding="utf-8").lower().split("\n")) for path in paths}
     assert len(lists) >= 10
     for word in planted.planted_words():
         for name, known in lists.items():

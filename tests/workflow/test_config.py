@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from synvlp.study import Study, StudyError, overlaid
+from synvlp.study import METHODS, Study, StudyError, options, overlaid
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -34,6 +35,37 @@ def test_the_studies_are_valid():
     Study(CONFIG)
     for path in sorted((ROOT / "studies").glob("*.yaml")):
         Study(overlaid(CONFIG, yaml.safe_load(path.read_text())))
+
+
+def unnamed(part: object, written: dict, place: str = "") -> list[str]:
+    """The settings of a checked part of a study that its YAML leaves to their defaults, as dotted keys."""
+    if isinstance(part, BaseModel):
+        part = {name: getattr(part, name) for name in type(part).model_fields}
+    elif not (isinstance(part, dict) and any(isinstance(item, BaseModel) for item in part.values())):
+        return []
+    found = []
+    for name, item in part.items():
+        key = f"{place}.{name}".lstrip(".")
+        empty = isinstance(item, BaseModel) and not type(item).model_fields  # a job without settings to choose
+        if name in written:
+            found += unnamed(item, written[name] or {}, key)
+        elif not empty:
+            found.append(key)
+    return found
+
+
+def test_the_default_config_names_every_setting_of_what_it_uses():
+    assert unnamed(Study(CONFIG).parts, CONFIG) == [], "config.yaml lacks these keys"
+    shared = CONFIG["encoders"]["pretrain"]
+    for method in METHODS:
+        known = set(options(f"encoders.{method}", "weights", "seed").model_fields)
+        assert known - set(shared) == set(CONFIG["encoders"][method]), f"config.yaml, encoders.{method}"
+
+
+def test_a_setting_that_the_config_leaves_out_is_named():
+    short = changed()
+    del short["generators"]["diffusion"]["train_diffusion"]["min_snr"], short["tasks"]["encode"]
+    assert unnamed(Study(short).parts, short) == ["generators.diffusion.train_diffusion.min_snr", "tasks.encode"]
 
 
 def test_a_typo_names_itself_its_value_and_the_nearest_key():

@@ -315,10 +315,12 @@ def as_detections(tensors: "dict[str, torch.Tensor]") -> list[matching.Detection
 
 def draw(path: Path, data: Data, rows: np.ndarray, detections: Sequence[matching.Detections]) -> None:
     """Write the picture of examples: in each image the surer detections, or the surest one."""
-    by_row = dict(zip(rows.tolist(), detections, strict=True))
+    by_row, labels = dict(zip(rows.tolist(), detections, strict=True)), np.array(data.labels, dtype=object)
     tiles = []
     for row in data.shown.tolist():
-        sure = by_row[row].scores >= min(SHOWN_CONFIDENCE, by_row[row].scores.max(initial=0))
-        found = by_row[row].boxes[sure], by_row[row].scores[sure]
-        tiles.append(pictures.boxes(data.trunk.pixels[row], data.boxes[row], *found))
+        found = by_row[row]
+        sure = found.scores >= min(SHOWN_CONFIDENCE, found.scores.max(initial=0))
+        true = data.boxes[row], labels[data.classes[row]]
+        predicted = found.boxes[sure], labels[found.labels[sure]], found.scores[sure]
+        tiles.append(pictures.of_boxes(data.trunk.pixels[row], *true, *predicted))
     pictures.write(path, tiles)

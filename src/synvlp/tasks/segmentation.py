@@ -229,7 +229,7 @@ def metrics(frame: pd.DataFrame, labels: Sequence[str]) -> dict[str, float]:
 def draw(path: Path, data: Data, predicted: np.ndarray) -> None:
     """Write the picture of examples."""
     tiles = [
-        pictures.outlines(data.trunk.pixels[row], data.masks[row] > 0, masks)
+        pictures.of_masks(data.trunk.pixels[row], data.masks[row] > 0, masks, data.labels)
         for row, masks in zip(data.shown, predicted, strict=True)
     ]
     pictures.write(path, tiles)

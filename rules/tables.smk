@@ -123,6 +123,6 @@ rule write_page:
         code=study.code("write_page"),
     shell:
         "synvlp write-page --comparison {input.comparison} --tables {input.tables} --figures {input.figures}"
-        " --pictures {input.pictures} --audits {input.audits} --measures {input.measures}"
+        " --pictures {input.pictures} --examples {input.examples} --audits {input.audits} --measures {input.measures}"
         " --screenings {input.screenings} --rejected {input.rejected} --page {output.page}"
         " {params.settings} > {log} 2>&1"

@@ -370,8 +370,11 @@ class Study:
         place = "<results>/tasks/{task}/{dataset}/{method}/{source}/seed-{seed}"
         return [f"{place.format(**run)}/{name}" for run in self.runs(task)]
 
-    def page(self) -> dict[str, dict[str, str]]:
-        """What the study's page shows: for each kind of material its titles, each with a file."""
+    def page(self) -> dict[str, dict[Any, str]]:
+        """What the study's page shows: for each kind of material its titles, each with a file.
+
+        Examples have no title, but a tuple of task, data set, method and source.
+        """
         corpora, sets, first = self.corpora(), self.image_sets(), self.parts.encoders.seeds[0]
         drawn = self.measured()
         trained = sorted(
@@ -399,6 +402,12 @@ class Study:
         }
         return {
             "pictures": pictures,
+            "examples": {
+                (run["task"], run["dataset"], run["method"], run["source"]): path
+                for task in ("segmentation", "detection")
+                for run, path in zip(self.runs(task), self.results("examples.png", task), strict=True)
+                if run["seed"] == first
+            },
             "audits": {name: f"<results>/reports/{name}/audit.json" for name in corpora},
             "measures": {name: f"<results>/reports/{name}/measures.json" for name in drawn},
             "screenings": {title: f"{folder}/summary.json" for title, folder in images.items()},
@@ -538,8 +547,9 @@ def _compare(study: Study, w: Any) -> dict[str, Any]:
 
 
 def _page(study: Study, w: Any) -> dict[str, Any]:
+    page = study.page()
     titles = {
-        setting: list(study.page()[kind])
+        setting: list(page[kind])
         for setting, kind in (
             ("picture_titles", "pictures"),
             ("audit_titles", "audits"),
@@ -548,6 +558,8 @@ def _page(study: Study, w: Any) -> dict[str, Any]:
             ("rejected_titles", "rejected"),
         )
     }
+    for place, setting in enumerate(("example_tasks", "example_datasets", "example_methods", "example_sources")):
+        titles[setting] = [example[place] for example in page["examples"]]
     overlay = "" if study.name == "demo" else f" --configfile studies/{study.name}.yaml"
     command = f"snakemake --cores all{overlay}"
     return {"study": study.name, "reference": study.parts.tables.compare.reference, "command": command, **titles}

@@ -198,6 +198,7 @@ def study(tmp_path):
         "tables": [tmp_path / "classification.md"],
         "figures": [picture],
         "pictures": [picture, picture],
+        "examples": [picture, picture],
         "audits": [audit],
         "measures": [audit],
         "screenings": [audit],
@@ -206,6 +207,8 @@ def study(tmp_path):
     }
     titles = {"picture_titles": [NASTY, "two"], "audit_titles": ["one"], "measure_titles": ["one"]}
     titles |= {"screening_titles": ["one"], "rejected_titles": ["corpus", "reports"]}
+    titles |= {"example_tasks": ["detection"] * 2, "example_datasets": [NASTY] * 2}
+    titles |= {"example_methods": ["mgca", NASTY], "example_sources": [NASTY, "real"]}
     return inputs, {"study": NASTY, "command": "make <demo>", **titles}
 
 
@@ -222,7 +225,7 @@ def test_page_holds_everything_and_asks_for_nothing(study, tmp_path):
     assert "url(" not in text
     assert "script" not in parsed.tags
     anchors = [link[1:] for link in parsed.links if link.startswith("#")]
-    assert len(anchors) == 9
+    assert len(anchors) == 10
     assert all(f'<section id="{anchor}">' in text for anchor in anchors)
     picture = next(link for link in parsed.links if link.startswith("data:"))
     assert base64.b64decode(picture.partition(",")[2]) == (tmp_path / "x.png").read_bytes()
@@ -252,20 +255,47 @@ def test_missing_parts_are_left_out(tmp_path):
     assert set(Parsed(text).links) == {"#findings", "#comparison"}
 
 
-def test_baselines_span_the_columns_of_sources(tmp_path):
+def test_a_baseline_stands_beside_every_method(tmp_path):
     frame = tables.read(comparison(tmp_path, VALUES), tables.COMPARISON)
     ((title, grid, others),) = grids.of_comparison(frame)
     assert (title, others) == ("Classification", [])
     heads = [cell.text for cell in grid.heads[0]]
-    assert heads == ["data set", "labels", "method", "real", "synthetic", "mixed", "synthetic − real", "mixed − real"]
-    assert {sum(cell.width for cell in row) for row in grid.rows} == {8}
-    assert [cell.text for cell in grid.rows[0]][2:4] == ["random weights", "0.600"]
-    convirt = grid.rows[1]
-    assert [(cell.text, cell.note, cell.verdict) for cell in convirt[5:]] == [
+    sources = ["real", "synthetic", "mixed", "synthetic − real", "mixed − real"]
+    assert heads == ["data set", "labels", "method", "random weights", *sources]
+    assert {len(row) for row in grid.rows} == {9}
+    texts = [[cell.text for cell in row[:4]] for row in grid.rows]
+    assert texts == [["chest", share, name, "0.600"] for share in ("10 %", "100 %") for name in ("ConVIRT", "MGCA")]
+    assert [(cell.text, cell.note, cell.verdict) for cell in grid.rows[0][6:]] == [
         ("0.803", "0.793 to 0.813", ""),
         ("−0.020", "−0.030 to −0.010", "inferior"),
         ("+0.003", "−0.007 to +0.013", "equivalent"),
     ]
+
+
+def test_a_baseline_alone_has_a_row(tmp_path):
+    frame = tables.read(comparison(tmp_path, {("random", "none"): 0.6, ("imagenet", "none"): 0.7}), tables.COMPARISON)
+    ((_, grid, _),) = grids.of_comparison(frame[frame["fraction"] == 1])
+    assert [cell.text for cell in grid.heads[0]] == ["data set", "labels", "method", "random weights", "ImageNet"]
+    assert [[cell.text for cell in row] for row in grid.rows] == [["chest", "100 %", "", "0.600", "0.700"]]
+
+
+def test_examples_are_grouped_by_data_set_with_pre_trained_methods_first(study, tmp_path):
+    inputs, _ = study
+    runs = [("random", "none"), ("mgca", "real"), ("convirt", "mixed"), ("convirt", "real"), ("convirt", "extra")]
+    runs = [(task, f"{task} set", *run) for task in ("detection", "segmentation") for run in runs]
+    lists = dict(zip(("tasks", "datasets", "methods", "sources"), map(list, zip(*runs, strict=True)), strict=True))
+    examples = {f"example_{name}": values for name, values in lists.items()}
+    made = page.examples(page.Settings(**examples), inputs["pictures"][:1] * len(runs))
+    assert [title for title, _, _ in made] == ["Segmentation: segmentation set", "Detection: detection set"]
+    for _, (name, shown), others in made:
+        assert name == "ConVIRT"
+        assert [title for title, _ in shown] == ["ConVIRT, real", "ConVIRT, mixed", "ConVIRT, extra"]
+        assert [(name, [title for title, _ in pictures]) for name, pictures in others] == [
+            ("MGCA", ["MGCA, real"]),
+            ("random weights", ["random weights"]),
+        ]
+    with pytest.raises(job.JobError, match="example_tasks has 10 entries for 9 files in examples"):
+        page.examples(page.Settings(**examples), inputs["pictures"][:1] * 9)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ class Cell:
 
     text: str
     note: str = ""
-    kind: str = ""  # text, number, best, alone; with the verdict of a difference
+    kind: str = ""  # text, number, best; number with soft (a baseline) or the verdict of a difference
     verdict: str = ""
     width: int = 1  # columns that a head spans
 
@@ -86,45 +86,44 @@ def of_json(value: object, title: str = "") -> list[Grid]:
 
 
 def _of_metric(frame: pd.DataFrame, metric: str) -> Grid:
-    """Data sets, label fractions and methods down; each source's value and its difference to the reference across."""
+    """Data sets, label fractions and methods down; across what no method changes (random weights), each source's
+    value and its difference to the reference.
+    """
     own = frame[frame["reference_method"] == ""]
     against = frame[~frame["reference_source"].isin(["", "none"])]
-    trained = own[own["source"] != "none"]
-    columns = [(source, "") for source in names.ordered(trained["source"], names.SOURCES)]
+    bare, trained = own[own["source"] == "none"], own[own["source"] != "none"]
+    columns = [(method, "none", "") for method in names.ordered(bare["method"], names.METHODS)]
+    columns += [("", source, "") for source in names.ordered(trained["source"], names.SOURCES)]
     for reference in sorted(set(against["reference_source"])):
         sources = against.loc[against["reference_source"] == reference, "source"]
-        columns += [(source, reference) for source in names.ordered(sources, names.SOURCES)]
+        columns += [("", source, reference) for source in names.ordered(sources, names.SOURCES)]
     heads = [Cell(name, kind="text") for name in ("data set", "labels", "method")]
-    heads += [Cell(f"{s} − {r}" if r else s, kind="number") for s, r in columns]
+    heads += [Cell(_head(*column), kind="number") for column in columns]
     cells = {
         (row.dataset, row.fraction, row.method, row.source, row.reference_source): row
         for row in pd.concat([own, against]).itertuples()
     }
-    keys = sorted({key[:3] for key in cells}, key=lambda key: (key[0], key[1], names.place(key[2], names.METHODS)))
+    keys = {key[:3] for key in cells if key[3] != "none"} or {(*key[:2], "") for key in cells}
     rows = []
-    for key in keys:
-        texts = (key[0], names.percent(key[1]), names.title(key[2]))
-        rows.append([Cell(text, kind="text") for text in texts] + _figures(key, columns, cells))
+    for *place, method in sorted(keys, key=lambda key: (*key[:2], names.place(key[2], names.METHODS))):
+        texts = (place[0], names.percent(place[1]), names.title(method))
+        figures = [_figure(cells.get((*place, bare or method, *rest))) for bare, *rest in columns]
+        rows.append([Cell(text, kind="text") for text in texts] + figures)
     return Grid([heads], rows, f"{metric}, with 95 % intervals", labels=3)
 
 
-def _figures(key: tuple, columns: list[tuple[str, str]], cells: dict) -> list[Cell]:
-    """The figures of one data set, fraction and method; one wide cell for a method without pre-training."""
-    alone = cells.get((*key, "none", ""))
-    if alone is not None:
-        wide = sum(not reference for _, reference in columns)
-        rest = [Cell("")] * (len(columns) - wide)
-        return [_figure(alone, max(wide, 1)), *rest]
-    return [_figure(cells.get((*key, *column))) for column in columns]
+def _head(method: str, source: str, reference: str) -> str:
+    if method:
+        return names.title(method)
+    return f"{source} − {reference}" if reference else source
 
 
-def _figure(row: tuple | None, width: int = 1) -> Cell:
+def _figure(row: tuple | None) -> Cell:
     if row is None:
         return Cell("–", kind="number")
     if not row.reference_method:
-        return Cell(
-            f"{row.value:.3f}", f"{row.low:.3f} to {row.high:.3f}", "alone" if width > 1 else "number", width=width
-        )
+        kind = "number soft" if row.source == "none" else "number"
+        return Cell(f"{row.value:.3f}", f"{row.low:.3f} to {row.high:.3f}", kind)
     note = f"{names.signed(row.low)} to {names.signed(row.high)}"
     kind = f"number {row.verdict.replace(' ', '-')}"
     return Cell(names.signed(row.value), note, kind, row.verdict)

@@ -6,19 +6,21 @@ settings. Every part is optional; what is not given is left out.
 
 import base64
 import re
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 
 from synvlp import job
 from synvlp.store import files, tables
-from synvlp.tables import findings, grids, markdown, template
+from synvlp.tables import findings, grids, markdown, names, records, template
 
 _SECTIONS = (  # what the page links to at its top: name, anchor, and the parts of which one must be there
     ("Findings", "findings", "question"),
     ("Figures", "figures", "figures"),
     ("Comparison", "comparison", "comparisons"),
     ("Tables", "tables", "tables"),
+    ("Examples", "examples", "examples"),
     ("Pictures", "pictures", "pictures"),
     ("Anonymization", "privacy", "audits", "measures"),
     ("Screening", "screening", "screenings"),
@@ -35,6 +37,10 @@ class Settings(job.Settings):
     reference: str = job.setting("real", "the source that others are compared with, as in compare")
     command: str = job.setting("", "what to type to run the study again")
     picture_titles: list[str] = job.setting([], "title of each picture, in their order")
+    example_tasks: list[str] = job.setting([], "task of each picture of predictions, in their order")
+    example_datasets: list[str] = job.setting([], "data set of each picture of predictions")
+    example_methods: list[str] = job.setting([], "method of each picture's encoder (random, convirt, …)")
+    example_sources: list[str] = job.setting([], "pairs that each picture's encoder saw (real, …; none)")
     audit_titles: list[str] = job.setting([], "title of each audit, in their order")
     measure_titles: list[str] = job.setting([], "title of each file of measures, in their order")
     screening_titles: list[str] = job.setting([], "title of each summary of screening, in their order")
@@ -49,6 +55,7 @@ class Inputs(job.Files):
     tables: list[Path] = job.setting([], "tables of the tasks (Markdown)")
     figures: list[Path] = job.setting([], "figures of the tasks (PNG or SVG)")
     pictures: list[Path] = job.setting([], "previews, samples, contact sheets, curves (PNG, SVG or JPEG)")
+    examples: list[Path] = job.setting([], "pictures of predictions on test images (PNG)")
     audits: list[Path] = job.setting([], "audits of anonymization (JSON)")
     measures: list[Path] = job.setting([], "measures of anonymization (JSON)")
     screenings: list[Path] = job.setting([], "summaries of the screening of synthetic images (JSON)")
@@ -84,6 +91,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         "tables": [(title_of(path), *task_table(path)) for path in inputs.tables],
         "figures": [(title_of(path), data_uri(path)) for path in inputs.figures],
         "pictures": [(title, data_uri(path)) for title, path in titled(settings, inputs, "picture")],
+        "examples": examples(settings, inputs.examples),
         "rejected": rejections(titled(settings, inputs, "rejected"), settings.shown_reasons),
         **compared(inputs.comparison, settings.reference),
     }
@@ -100,6 +108,29 @@ def titled(settings: Settings, inputs: Inputs, kind: str) -> list[tuple[str, Pat
     if len(paths) != len(given):
         raise job.JobError(f"{kind}_titles has {len(given)} entries for {len(paths)} files in {plural}: give one each")
     return list(zip(given, paths, strict=True))
+
+
+def examples(settings: Settings, paths: list[Path]) -> list[tuple[str, tuple, list[tuple]]]:
+    """Pictures of predictions by data set: its title, the first pre-trained method, and all other encoders.
+
+    An encoder's entry is its method's title and, per source, caption and picture. Raises JobError if the lists do not
+    fit the files.
+    """
+    if not paths:
+        return []
+    lists = {
+        f"example_{name}": getattr(settings, f"example_{name}") for name in ("tasks", "datasets", "methods", "sources")
+    }
+    records.check_parallel(paths, "examples", **lists)
+    shown = sorted(zip(*lists.values(), paths, strict=True), key=_place)
+    found = []
+    for (task, dataset), group in groupby(shown, key=lambda item: item[:2]):
+        encoders = [
+            (names.title(method), [(names.arm(method, source), data_uri(path)) for *_, source, path in own])
+            for method, own in groupby(group, key=lambda item: item[2])
+        ]
+        found.append((f"{task.capitalize()}: {dataset}", encoders[0], encoders[1:]))
+    return found
 
 
 def title_of(path: Path) -> str:
@@ -169,6 +200,13 @@ def compared(path: Path | None, reference: str) -> dict:
         "caveats": findings.caveats(frame),
         "comparisons": grids.of_comparison(frame),
     }
+
+
+def _place(shown: tuple) -> tuple:
+    """Sorting key of a picture of predictions: encoders without pre-training come last."""
+    task, dataset, method, source, _ = shown
+    tasks, methods = names.place(task, tuple(names.MAIN)), names.place(method, names.METHODS)
+    return tasks, dataset, source == "none", methods, names.place(source, names.SOURCES)
 
 
 def _text(path: Path) -> str:

@@ -334,6 +334,17 @@ class Study:
             str(folder / "model_index.json")
         ]
 
+    def files_from_outside(self) -> list[str]:
+        """Every file that the study reads and does not make: of its corpora, its key, its weights."""
+        corpora = [self.parts.corpora[name] for name in self.corpora()]
+        found = [getattr(corpus, key, None) for corpus in corpora for key in ("path", "index")]
+        found += [self.parts.reports.key_file, self.parts.encoders.imagenet_weights]
+        found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
+        for generator in sorted({item["generator"] for item in self.image_sets()}):
+            if self.parts.generators[generator].kind != "diffusion":
+                found += self.pipeline_source(generator)
+        return [path for path in found if path]
+
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
         used = {part.corpus for part in self.parts.pair_sets.values()}

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from synvlp import cli
 from synvlp.study import METHODS, Study, StudyError, options, overlaid
 
 ROOT = Path(__file__).parents[2]
@@ -31,10 +32,11 @@ def problem(**at: object) -> str:
     return str(error.value)
 
 
-def test_the_studies_are_valid():
-    Study(CONFIG)
-    for path in sorted((ROOT / "studies").glob("*.yaml")):
-        Study(overlaid(CONFIG, yaml.safe_load(path.read_text())))
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_is_valid_without_its_data(path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert cli.check([str(path)]) == 0, capsys.readouterr().err
+    assert f"study {path.stem}: the config is valid" in capsys.readouterr().out
 
 
 def unnamed(part: object, written: dict, place: str = "") -> list[str]:
@@ -112,6 +114,15 @@ def test_the_order_of_keys_does_not_matter():
     turned["images"]["synthesize"] = dict(reversed(list(CONFIG["images"].get("synthesize", {}).items())))
     wildcards = W(shard="1")
     assert Study(CONFIG).settings("synthesize")(wildcards) == Study(turned).settings("synthesize")(wildcards)
+
+
+def test_files_from_outside_are_known_without_being_there(monkeypatch):
+    monkeypatch.setenv("MIMIC_CXR", "/data/mimic")
+    monkeypatch.delenv("ROENTGEN", raising=False)
+    study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/paper.yaml").read_text())))
+    outside = study.files_from_outside()
+    assert {"/data/mimic/manifest.csv", "models/roentgen/model_index.json"} <= set(outside)
+    assert Study(CONFIG).files_from_outside() == ["studies/demo.key"]
 
 
 def test_environment_variables(monkeypatch):

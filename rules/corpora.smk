@@ -37,6 +37,9 @@ rule draw_phantoms:
 rule read_manifest:
     input:
         manifest=lambda w: study.parts.corpora[w.corpus].path,
+        coco=study.beside_manifest("coco"),
+        classes=study.beside_manifest("classes"),
+        checksums=study.beside_manifest("checksums"),
     output:
         studies="<results>/corpora/{corpus}/studies.parquet",
         reports="<results>/corpora/{corpus}/reports.parquet",
@@ -57,7 +60,8 @@ rule read_manifest:
         settings=study.settings("read_manifest"),
         code=study.code("read_manifest"),
     shell:
-        "synvlp read-manifest --manifest {input.manifest} --studies {output.studies} --reports {output.reports}"
+        "synvlp read-manifest --manifest {input.manifest} --coco {input.coco} --classes {input.classes}"
+        " --checksums {input.checksums} --studies {output.studies} --reports {output.reports}"
         " --images {output.images} --annotations {output.annotations} --rejected {output.rejected}"
         " {params.settings} > {log} 2>&1"
 

@@ -345,6 +345,11 @@ class Study:
                 found += self.pipeline_source(generator)
         return [path for path in found if path]
 
+    def beside_manifest(self, kind: str) -> Callable[[Any], list[str]]:
+        """For the rule that reads a manifest: the files of a kind that lie beside it (see corpora.manifest)."""
+        beside = importlib.import_module("synvlp.corpora.manifest").beside
+        return lambda w: beside(self.parts.corpora[w.corpus].path)[kind]
+
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
         used = {part.corpus for part in self.parts.pair_sets.values()}

@@ -71,8 +71,21 @@ class Folder:
         out = self.path / "out"
         outputs = manifest.Outputs(**{file.partition(".")[0]: out / file for file in FILES})
         settings = {"image_size": 40, "max_rejected": 1.0, **settings}
-        manifest.run(manifest.Settings(**settings), manifest.Inputs(manifest=self.path / "manifest.csv"), outputs)
+        manifest.run(manifest.Settings(**settings), inputs_of(self.path), outputs)
         return Read(outputs)
+
+    def write_checksums(self, text=""):
+        """SHA256SUMS of all images and masks, as `sha256sum` writes it, and more lines."""
+        paths = sorted([*self.path.glob("images/*"), *self.path.glob("masks/*.png")])
+        lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  ./{path.relative_to(self.path)}" for path in paths]
+        (self.path / "SHA256SUMS").write_text("\n".join([*lines, text]))
+
+
+def inputs_of(folder):
+    """The inputs of the job as the workflow finds them."""
+    found = manifest.beside(str(folder / "manifest.csv"))
+    checksums = found.pop("checksums")
+    return manifest.Inputs(manifest=folder / "manifest.csv", checksums=checksums[0] if checksums else None, **found)
 
 
 class Read:
@@ -243,6 +256,50 @@ def test_changed_files_are_noticed(folder):
     read = folder.read()
     assert read.reason("x_0") == ""
     assert read.reason("x_1").startswith("changed file")
+
+
+def test_broken_copies_are_noticed_where_checksums_are_given(folder):
+    mask = np.ones((30, 40), np.uint8)
+    for number in range(2):
+        folder.save(f"masks/{number}.png", mask)
+        folder.rows[number]["lung_mask"] = f"masks/{number}.png"
+    folder.write_checksums("\n")
+    folder.save("images/new.png", pixels(8))
+    folder.add("new", "p8", "images/new.png", "train")
+    folder.save("images/x_2.png", pixels(9))
+    folder.save("masks/1.png", mask * 2)
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_2") == read.reason("x_1") == "broken copy: its SHA-256 is not that of SHA256SUMS"
+    assert list(read.studies.index) == ["new", "x_0", "x_1", "x_3", "x_text"]  # x_1 lost its mask only
+    assert list(read.marks["study_id"]) == ["x_0"]
+    (folder.path / "SHA256SUMS").unlink()
+    assert folder.read().rejected.empty
+
+
+def test_a_broken_list_of_checksums_names_the_line(folder):
+    folder.write()
+    folder.write_checksums("5d694e  images/x_0.png\n")
+    with pytest.raises(job.JobError, match="SHA256SUMS, line 5: not `sha256sum`'s"):
+        folder.read()
+
+
+def test_what_lies_beside_a_manifest_is_found_without_looking_at_images(folder, monkeypatch):
+    folder.mark("b.json", [], [])
+    folder.mark("a.json", [], [])
+    (folder.path / "masks/lung_classes.json").write_text("{}")
+    folder.write_checksums()
+    looked = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked.append(Path(path).name) or scandir(path))
+    found = manifest.beside(str(folder.path / "manifest.csv"))
+    assert {name: [Path(path).name for path in paths] for name, paths in found.items()} == {
+        "coco": ["a.json", "b.json"],
+        "classes": ["lung_classes.json"],
+        "checksums": ["SHA256SUMS"],
+    }
+    assert set(looked) <= {"coco", "mine"}
+    assert manifest.beside("nowhere/manifest.csv") == {"coco": [], "classes": [], "checksums": []}
 
 
 def test_rows_with_too_many_cells(folder):
@@ -488,7 +545,7 @@ def test_boxes_and_masks_agree_after_resizing():
 def test_the_real_collection(tmp_path):
     outputs = manifest.Outputs(**{file.partition(".")[0]: tmp_path / file for file in FILES})
     settings = manifest.Settings(image_size=64, max_rejected=0.0)
-    manifest.run(settings, manifest.Inputs(manifest=COLLECTION / "manifest.csv"), outputs)
+    manifest.run(settings, inputs_of(COLLECTION), outputs)
     read = Read(outputs)
     assert len(read.studies) == 1354
     assert read.rejected["reason"].str.partition(":")[0].value_counts().to_dict() == {"view left out": 31}

@@ -6,6 +6,7 @@ a whole raises JobError. Reasons are "kind" or "kind: detail", and never hold a 
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from PIL import Image
 from synvlp.job import JobError
 
 csv.field_size_limit(2**24)
+_CHECKSUM = re.compile(r"([0-9a-fA-F]{64}) [ *](.+?)\r?")
 
 
 class Rejected(ValueError):
@@ -107,6 +109,21 @@ def beside(folder: Path, name: str) -> Path:
     if not path.is_file():
         raise Rejected("missing file")
     return path
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """File -> SHA-256 (lower case, hexadecimal) from a list as `sha256sum` writes it.
+
+    Raises JobError, naming the line, for anything else.
+    """
+    found = {}
+    for number, line in enumerate(_decode(path).split("\n"), 1):
+        match = _CHECKSUM.fullmatch(line)
+        if match:
+            found[str(PurePosixPath(match[2]))] = match[1].lower()
+        elif line:
+            raise JobError(f"{path}, line {number}: not `sha256sum`'s: 64 hexadecimal digits, two blanks, a name")
+    return found
 
 
 def read_gray(data: bytes) -> np.ndarray:

@@ -1,14 +1,16 @@
 """Read a collection of images with a manifest.csv: the layout of open-cxr, and the way in for one's own data.
 
-Everything else lies beside the manifest and is named in it: images, masks, and COCO files in coco/. The layout
-is described in docs/data.md. Each row that cannot be used is set aside with its reason, and the rest goes on.
+Everything else lies beside the manifest: images and masks, which are named in it, the names of the masks' classes,
+COCO files, and SHA256SUMS, which stands for the images and masks, since these are too many to be watched one by one.
+The layout is described in docs/data.md. Each row that cannot be used is set aside with its reason, and the rest
+goes on.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from synvlp import job
@@ -18,11 +20,15 @@ from synvlp.store import images
 
 REQUIRED = ("image_id", "patient_id", "file")
 HINT = "the layout is described in docs/data.md"
+CHECKSUMS = "SHA256SUMS"
 # Column -> (annotation set, file that names its classes beside the manifest, the names where there is none).
 MASKS: dict[str, tuple[str, str, dict[int, str]]] = {
     "lung_mask": ("lung_masks", "masks/lung_classes.json", {0: "background", 1: "right_lung", 2: "left_lung"}),
     "semantic_mask": ("semantic", "masks/semantic_classes.json", {}),
 }
+
+# The images and masks beside the manifest.
+READS_UNDECLARED_FILES = True
 
 
 class Settings(job.Settings):
@@ -40,6 +46,9 @@ class Settings(job.Settings):
 
 class Inputs(job.Files):
     manifest: Path = job.file("manifest.csv; all other files of the collection lie in its folder")
+    coco: list[Path] | None = job.optional_file("COCO files (JSON) of the collection, or none")
+    classes: list[Path] | None = job.optional_file("names of the masks' classes (JSON) of the collection, or none")
+    checksums: Path | None = job.optional_file("its SHA256SUMS, or none: images and masks are then not compared")
 
 
 class Outputs(corpus.Outputs):
@@ -52,6 +61,7 @@ class Reader:
 
     settings: Settings
     folder: Path
+    checksums: dict[str, str]  # file -> SHA-256 in hexadecimal, as SHA256SUMS says
     corpus: corpus.Corpus
     identities: checks.Identities
     fits: dict[str, Fit]  # study id -> how its image lies in the stored one
@@ -59,13 +69,36 @@ class Reader:
     ids: set[str]  # of all rows, also of those that were set aside
     known: dict[str, str]  # image file -> study id, likewise
     lost: int = 0  # rows that were set aside because something is wrong with them
+    unlisted: int = 0  # files that SHA256SUMS does not list
+
+    def read(self, file: str) -> bytes:
+        """The content of an image or a mask. Raises Rejected if it is missing or a broken copy."""
+        data = checks.beside(self.folder, file).read_bytes()
+        expected = self.checksums.get(str(PurePosixPath(file.replace("\\", "/"))))
+        self.unlisted += expected is None
+        if expected and hashlib.sha256(data).hexdigest() != expected:
+            raise Rejected(f"broken copy: its SHA-256 is not that of {CHECKSUMS}")
+        return data
+
+
+def beside(path: str) -> dict[str, list[str]]:
+    """The inputs that lie beside a manifest, by name. Lists no folder of images, since these may hold very many."""
+    folder = Path(path).parent
+    classes = [folder / file for _, file, _ in MASKS.values()]
+    found = {
+        "coco": sorted((folder / "coco").glob("*.json")),
+        "classes": [path for path in classes if path.is_file()],
+        "checksums": [path for path in (folder / CHECKSUMS,) if path.is_file()],
+    }
+    return {name: [str(path) for path in paths] for name, paths in found.items()}
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Read the collection. Raises JobError if the manifest is unusable or too much was set aside."""
     folder = inputs.manifest.parent
     rows = checks.read_csv(inputs.manifest, REQUIRED, HINT)
-    reader = Reader(settings, folder, corpus.Corpus(), checks.Identities(), {}, {}, set(), {})
+    checksums = checks.read_checksums(inputs.checksums) if inputs.checksums else {}
+    reader = Reader(settings, folder, checksums, corpus.Corpus(), checks.Identities(), {}, {}, set(), {})
     for row in job.progress(rows, "rows"):
         name = row.get("image_id") or f"line {row.line}"
         reader.ids.add(name)
@@ -75,8 +108,10 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         except Rejected as error:
             reader.corpus.reject(name, inputs.manifest.name, str(error))
             reader.lost += not str(error).startswith(corpus.UNWANTED)
-    marked, spoilt = _read_masks(reader, rows)
-    more, worse = _read_boxes(reader)
+    marked, spoilt = _read_masks(reader, rows, inputs.classes or [])
+    more, worse = _read_boxes(reader, inputs.coco or [])
+    if checksums:
+        job.log.info("%d files are not listed in %s", reader.unlisted, CHECKSUMS)
     reader.corpus.write(outputs)
     job.check_rejected(reader.lost, len(rows), settings.max_rejected, outputs.rejected)
     job.check_rejected(spoilt + worse, marked + more, settings.max_rejected, outputs.rejected)
@@ -123,7 +158,7 @@ def _read_row(reader: Reader, row: Row) -> None:
 
 def _read_image(reader: Reader, row: Row) -> tuple[Fit, bytes, str]:
     """How the image lies in the stored one, the stored one (PNG), and a digest of the gray levels as read."""
-    data = checks.beside(reader.folder, row.get("file")).read_bytes()
+    data = reader.read(row.get("file"))
     expected = row.get("sha256").lower()
     if expected and hashlib.sha256(data).hexdigest() != expected:
         raise Rejected("changed file: its SHA-256 is not the manifest's")
@@ -159,9 +194,10 @@ def _age(cell: str) -> float:
     return min(age, 90.0) if 0 <= age <= 125 else float("nan")
 
 
-def _read_masks(reader: Reader, rows: Iterable[Row]) -> tuple[int, int]:
+def _read_masks(reader: Reader, rows: Iterable[Row], named: Iterable[Path]) -> tuple[int, int]:
     """Read the masks that the manifest names; returns how many there were and how many were set aside."""
-    classes = {column: _classes(reader, *MASKS[column][1:]) for column in MASKS}
+    paths = {path.name: path for path in named}
+    classes = {column: _classes(paths.get(Path(file).name), default) for column, (_, file, default) in MASKS.items()}
     total = lost = 0
     for row in rows:
         study_id = row.get("image_id")
@@ -177,9 +213,8 @@ def _read_masks(reader: Reader, rows: Iterable[Row]) -> tuple[int, int]:
     return total, lost
 
 
-def _classes(reader: Reader, file: str, default: dict[int, str]) -> dict[int, str]:
-    path = reader.folder / file
-    if not path.is_file():
+def _classes(path: Path | None, default: dict[int, str]) -> dict[int, str]:
+    if path is None:
         return default
     try:
         named = json.loads(path.read_bytes().decode("utf-8-sig"))
@@ -189,7 +224,7 @@ def _classes(reader: Reader, file: str, default: dict[int, str]) -> dict[int, st
 
 
 def _read_mask(reader: Reader, study_id: str, name: str, file: str, classes: dict[int, str]) -> None:
-    numbers = checks.read_classes(checks.beside(reader.folder, file).read_bytes())
+    numbers = checks.read_classes(reader.read(file))
     found = set(numbers.ravel().tolist()) - {0}
     if unknown := found - set(classes):
         raise Rejected(f"unknown class in mask: {min(unknown)}")
@@ -201,11 +236,11 @@ def _read_mask(reader: Reader, study_id: str, name: str, file: str, classes: dic
         reader.corpus.mark(study_id, name, category, None, mask)
 
 
-def _read_boxes(reader: Reader) -> tuple[int, int]:
+def _read_boxes(reader: Reader, paths: Iterable[Path]) -> tuple[int, int]:
     """Read the COCO files; returns how many images they mark and how many of these were set aside."""
     total = lost = absent = 0
     seen: set[tuple[str, str]] = set()
-    for path in sorted((reader.folder / "coco").glob("*.json")):
+    for path in paths:
         name, file = coco.set_name(path), f"coco/{path.name}"
         try:
             entries = list(coco.read(path))

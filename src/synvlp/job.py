@@ -4,12 +4,14 @@ A job is a module with four names: `Settings`, `Inputs`, `Outputs` and `run(sett
 The command line, the check of the config and the reference page are made from the first three.
 """
 
+import csv
 import logging
 import os
 import shlex
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -159,12 +161,24 @@ def progress(items: Iterable, what: str, total: int | None = None, start: int = 
 
 
 def check_rejected(rejected: int, total: int, limit: float, where: Path) -> None:
-    """Stop if more than the share `limit` of `total` inputs was rejected. Raises JobError."""
-    if total and rejected > limit * total:
-        raise JobError(
-            f"{rejected} of {total} inputs were rejected, more than max_rejected = {limit:g} allows; "
-            f"the reasons are in {where}"
-        )
+    """Stop if more than the share `limit` of `total` inputs was rejected.
+
+    Snakemake removes the outputs of a job that stops. The table of what was rejected, `where`, then takes the name
+    NAME.stopped.csv, so that the user can read all of it; a job that goes on removes what an earlier one left there.
+
+    Raises JobError with the most frequent reasons in that table, and its new name.
+    """
+    kept = where.with_suffix(".stopped.csv")
+    if rejected <= limit * total:
+        kept.unlink(missing_ok=True)
+        return
+    with where.open(encoding="utf-8", newline="") as file:
+        reasons = Counter(row["reason"].partition(":")[0] for row in csv.DictReader(file))
+    where.replace(kept)
+    raise JobError(
+        f"{rejected} of {total} inputs were rejected, more than max_rejected = {limit:g} allows; most frequent: "
+        f"{', '.join(f'{reason} ({count})' for reason, count in reasons.most_common(5))}; all are listed in {kept}"
+    )
 
 
 class Scratch:

@@ -314,7 +314,7 @@ def test_too_many_rejected_rows_stop_the_run(folder):
     folder.write()
     with pytest.raises(job.JobError, match=r"1 of 6 inputs were rejected, more than max_rejected = 0\.1 allows"):
         folder.read(max_rejected=0.1)
-    assert "missing file" in (folder.path / "out/rejected.csv").read_text()
+    assert "missing file" in (folder.path / "out/rejected.stopped.csv").read_text()
     assert len(folder.read(max_rejected=0.2).studies) == 5
 
 

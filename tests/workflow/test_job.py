@@ -73,10 +73,16 @@ def test_a_missing_input_and_a_full_disk_are_said_plainly(tmp_path, caplog):
         job.execute("try", module(full), Settings(), Inputs(source=Path("gone")), Outputs(target=tmp_path / "o"))
 
 
-def test_too_many_rejected_stops_with_the_place_to_look():
-    job.check_rejected(1, 100, 0.01, Path("rejected.csv"))
-    with pytest.raises(job.JobError, match=r"2 of 100 .* rejected\.csv"):
-        job.check_rejected(2, 100, 0.01, Path("rejected.csv"))
+def test_too_many_rejected_stops_with_reasons_and_a_table_that_stays(tmp_path):
+    where, kept = tmp_path / "rejected.csv", tmp_path / "rejected.stopped.csv"
+    content = 'item,file,reason\na,f,missing file\nb,f,"unknown class: 3"\nc,f,"unknown class: 4"\n'
+    where.write_text(content)
+    with pytest.raises(job.JobError, match=r"3 of 100 .*: unknown class \(2\), missing file \(1\); .*stopped\.csv"):
+        job.check_rejected(3, 100, 0.02, where)
+    assert kept.read_text() == content
+    where.write_text(content)
+    job.check_rejected(3, 100, 0.03, where)
+    assert where.exists() and not kept.exists()
 
 
 def test_progress_is_plain_lines_without_a_terminal(caplog):

@@ -115,6 +115,18 @@ def test_a_typo_stops_before_any_job(checkout):
     assert not (checkout.folder / "results").exists()
 
 
+def test_after_a_stop_all_that_was_rejected_can_be_read(copied):
+    reports = copied.folder / "results/tiny/reports/phantom"
+    result = copied.snakemake(
+        "results/tiny/reports/phantom/prompts.parquet", "--config", "reports={write_prompts: {min_words: 1000}}"
+    )
+    assert result.returncode != 0
+    assert "fewer than 1000 words" in result.stderr and "prompts_rejected.stopped.csv" in result.stderr
+    kept = pd.read_csv(reports / "prompts_rejected.stopped.csv")
+    assert len(kept) > 100 and set(kept.reason) == {"fewer than 1000 words"}
+    assert not (reports / "prompts_rejected.csv").exists()
+
+
 def test_a_failing_jobs_message_reaches_the_user(copied):
     shard = copied.folder / "results/tiny/images/diffusion/phantom/shards/0.parquet"
     shard.write_bytes(shard.read_bytes()[:1000])

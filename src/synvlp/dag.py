@@ -44,7 +44,7 @@ class Job:
 
 
 def jobs(configfiles: Sequence[str] = (), targets: Iterable[str] = (), reasons: bool = False) -> list[Job]:
-    """Every job of the study in the current folder that makes a file, inputs first, in an order that is always the same.
+    """Every job of the study in the current folder that makes a file, inputs first; the order is always the same.
 
     Args:
         configfiles: overlays on config.yaml, as given to `snakemake --configfile`.

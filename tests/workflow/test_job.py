@@ -29,7 +29,7 @@ class Outputs(job.Files):
 
 
 def module(run) -> SimpleNamespace:
-    return SimpleNamespace(__doc__="A job.", Settings=Settings, Inputs=Inputs, Outputs=Outputs, run=run)
+    return SimpleNamespace(__name__="synvlp.job", __doc__="A job.", Settings=Settings, Inputs=Inputs, Outputs=Outputs, run=run)
 
 
 def call(run, folder: Path, *words: str) -> int:

@@ -40,12 +40,6 @@ class Outputs(pipelines.Files):
     samples: Path = job.file("samples for fixed prompts (PNG)")
 
 
-class _Read(Inputs):
-    """All that the job reads, so that a changed pipeline never goes on from a stale state."""
-
-    source: list[Path]
-
-
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Train on the split train, validate on val."""
     from synvlp.generators import denoising
@@ -60,6 +54,4 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
             f"image_size = {settings.image_size} is not a multiple of {factor}, by which the autoencoder shrinks"
         )
     pipeline.unet.register_to_config(sample_size=settings.image_size // factor)
-    source = pipelines.source_files(Path(settings.pipeline_folder), settings.variant)
-    read = _Read(source=source, **{name: getattr(inputs, name) for name in Inputs.model_fields})
-    denoising.train(pipeline, settings, inputs, outputs, job.Scratch(__name__, settings, read), device)
+    denoising.train(pipeline, settings, inputs, outputs, job.Scratch(__name__, settings, inputs), device)

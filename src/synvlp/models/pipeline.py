@@ -101,19 +101,6 @@ def open_folder(folder: Path, variant: str | None = None) -> Pipeline:
     return _load(folder, variant, index["scheduler"][1])
 
 
-def source_files(folder: Path, variant: str | None = None) -> list[Path]:
-    """The files of a pipeline's folder that `open_folder` reads, in the order of their names.
-
-    Raises JobError if there are none.
-    """
-    folder = Path(folder)
-    parts = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]
-    found = [path for part in parts for path in sorted((folder / part).glob("*")) if _is_read(path, variant)]
-    if not found:
-        raise job.JobError(f"{folder} is not the folder of a diffusers pipeline: it lacks {', '.join(parts)}")
-    return [folder / "model_index.json", *found]
-
-
 def write(pipeline: Pipeline, paths: Files) -> None:
     """Write the pipeline's files, each whole or not at all, with nothing in them that names a folder."""
     quiet()
@@ -214,13 +201,6 @@ def _check_weights(folder: Path, base: str, variant: str | None) -> None:
     pickled = any(not name.endswith(".safetensors") for name in there)
     hint = " (pickled weights are never read: convert them to safetensors)" if pickled else ""
     raise job.JobError(f"{folder / names[0]} is missing{found}{hint}")
-
-
-def _is_read(path: Path, variant: str | None) -> bool:
-    if path.suffix in {".json", ".txt"}:
-        return True
-    words = path.name.split(".")[1:-1]
-    return path.suffix == ".safetensors" and words == ([variant] if variant else [])
 
 
 def _require(path: Path) -> Path:

@@ -83,6 +83,7 @@ def train(
             network.eval()
             with torch.no_grad():
                 score = validate()
+            job.log.info("fraction %g, seed %d, step %d: %.4g on validation", fraction, seed, step + 1, score)
             if score >= best["score"]:
                 best = {"score": score, "step": step + 1, "network": _copy(network)}
         ledger.checkpoint(fraction, seed, functools.partial(_state, step + 1, network, optimizer, best))

@@ -115,9 +115,9 @@ def test_a_typo_stops_before_any_job(checkout):
     assert not (checkout.folder / "results").exists()
 
 
-def test_after_a_stop_all_that_was_rejected_can_be_read(copied):
-    reports = copied.folder / "results/tiny/reports/phantom"
-    result = copied.snakemake(
+def test_after_a_stop_all_that_was_rejected_can_be_read(checkout):
+    reports = checkout.folder / "results/tiny/reports/phantom"
+    result = checkout.snakemake(
         "results/tiny/reports/phantom/prompts.parquet", "--config", "reports={write_prompts: {min_words: 1000}}"
     )
     assert result.returncode != 0

@@ -4,7 +4,7 @@ import argparse
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
@@ -13,6 +13,8 @@ from synvlp import provenance
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+    from synvlp.study import Study
 
 # Verb -> module of the job. Modules are imported when their verb is called, and only then.
 VERBS = {
@@ -108,21 +110,30 @@ def parser(verb: str, module: ModuleType) -> argparse.ArgumentParser:
 
 def check(words: Sequence[str]) -> int:
     """`synvlp check [OVERLAY …]`: check config.yaml with overlays on it, as the workflow does at its start."""
-    import yaml
-
-    from synvlp import study
-
-    made = argparse.ArgumentParser("synvlp check", description=check.__doc__)
-    made.add_argument("overlays", nargs="*", metavar="OVERLAY", help="files such as studies/open.yaml")
-    config: dict = {}
+    made = _tool("check", check)
     try:
-        for name in ["config.yaml", *made.parse_args(words).overlays]:
-            config = study.overlaid(config, yaml.safe_load(Path(name).read_text(encoding="utf-8")) or {})
-        print(study.Study(config).describe())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, study.StudyError) as error:
+        print(_study(made.parse_args(words).overlays).describe())
+    except ConfigError as error:
         print(f"synvlp check: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def doctor(words: Sequence[str]) -> int:
+    """`synvlp doctor [OVERLAY …]`: look at what a study needs of this machine; 1 if something is missing."""
+    from synvlp import doctor as machine
+
+    made = _tool("doctor", doctor)
+    made.add_argument("--slurm", action="store_true", help="the run is to be submitted to SLURM from here")
+    made.add_argument("--checksums", action="store_true", help="hash large files, and compare with SHA256SUMS")
+    asked = made.parse_args(words)
+    try:
+        rows = machine.examine(_study(asked.overlays), slurm=asked.slurm, checksums=asked.checksums)
+    except ConfigError as error:
+        print(f"synvlp doctor: {error}", file=sys.stderr)
+        return 1
+    print(machine.report(rows))
+    return int(any(row.verdict == "missing" for row in rows))
 
 
 def settings(words: Sequence[str]) -> int:
@@ -144,9 +155,35 @@ def schema(words: Sequence[str]) -> int:
 # Verbs that are no jobs.
 TOOLS = {
     "check": (check, "Check config.yaml and overlays on it, and say what the study holds."),
+    "doctor": (doctor, "Look at what a study needs of this machine, and how to get what is missing."),
     "settings": (settings, "Print the reference of all settings."),
     "schema": (schema, "Print the JSON schema of the config."),
 }
+
+
+class ConfigError(Exception):
+    """A config that cannot be read or used."""
+
+
+def _tool(name: str, function: Callable) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(f"synvlp {name}", description=function.__doc__, allow_abbrev=False)
+    made.add_argument("overlays", nargs="*", metavar="OVERLAY", help="files such as studies/open.yaml")
+    return made
+
+
+def _study(overlays: Sequence[str]) -> "Study":
+    """The study of config.yaml with overlays on it. Raises ConfigError."""
+    import yaml
+
+    from synvlp import study
+
+    config: dict = {}
+    try:
+        for name in ["config.yaml", *overlays]:
+            config = study.overlaid(config, yaml.safe_load(Path(name).read_text(encoding="utf-8")) or {})
+        return study.Study(config)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, study.StudyError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:

@@ -3,6 +3,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from synvlp import environments
 from synvlp.study import Study, StudyError, find_jobs
 
 min_version("9.25")
@@ -25,14 +26,14 @@ pathvars:
     benchmarks=f"results/{study.name}/benchmarks",
 
 
-container: "docker://python:3.11-slim"
+container: environments.image()
 
 
 wildcard_constraints:
     corpus=study.names("corpora"),
     generator=study.names("generators"),
     pair_set=study.names("pair_sets"),
-    source="none|" + study.names("sources"),
+    source=f"none|{study.names('sources')}",
     dataset=study.names("datasets"),
     shard=r"\d+",
     seed=r"\d+",
@@ -45,6 +46,9 @@ include: "rules/images.smk"
 include: "rules/encoders.smk"
 include: "rules/tasks.smk"
 include: "rules/tables.smk"
+
+
+environments.assign(workflow.rules)
 
 
 localrules:

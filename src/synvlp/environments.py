@@ -1,0 +1,28 @@
+"""Where jobs run if it is not Snakemake's own environment: a container, conda, or a cluster's modules.
+
+Snakemake uses none of it without `--sdm`. What is named here belongs to a machine and not to a study: it comes from
+the environment, and no result depends on its name.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from snakemake.deployment.env_modules import EnvModules
+
+
+def image() -> str:
+    """The container image of `--sdm apptainer`: a file, or an address such as docker://…"""
+    return os.environ.get("SYNVLP_IMAGE", "envs/synvlp.sif")
+
+
+def assign(rules: Iterable[Any]) -> None:
+    """Give every rule that runs a command the same conda environment and modules.
+
+    Snakemake has a directive for all rules at once for containers only.
+    """
+    modules = os.environ.get("SYNVLP_MODULES", "").split()
+    for rule in rules:
+        if rule.shellcmd:
+            rule.conda_env = os.environ.get("SYNVLP_CONDA", "synvlp")
+            rule.env_modules = EnvModules(*modules) if modules else None

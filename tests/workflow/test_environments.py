@@ -1,0 +1,123 @@
+"""The conda file and the images hold the pins and nothing else; `--sdm` sends every job into what it names."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synvlp import doctor, environments
+
+ROOT = Path(__file__).parents[2]
+ENVS = ROOT / "envs"
+CONDA, DOCKER, APPTAINER = ENVS / "synvlp.yaml", ENVS / "Dockerfile", ENVS / "synvlp.def"
+PYTHON = re.search(r"\d+\.\d+", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])[0]
+
+
+def commands(path: Path) -> str:
+    """A definition without its comments."""
+    return "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
+
+
+def test_conda_gives_python_and_the_pins_give_the_rest():
+    parts = yaml.safe_load(CONDA.read_text())
+    assert parts["name"] == "synvlp"
+    assert parts["dependencies"] == [f"python={PYTHON}", "pip", {"pip": ["-r requirements.txt"]}]
+    assert (CONDA.parent / "requirements.txt").is_file()
+
+
+@pytest.mark.parametrize("path", [DOCKER, APPTAINER], ids=lambda path: path.name)
+def test_images_hold_the_pins_and_no_other_version(path):
+    text = commands(path)
+    assert re.search(r"^(FROM|From:) python:(.*)-slim$", text, flags=re.M)[2] == PYTHON
+    assert text.count("pip install") == 1
+    assert "--require-hashes --requirement /opt/requirements.txt" in text
+    assert re.search(r"^(COPY |\s+envs/)requirements\.txt /opt/requirements\.txt$", text, flags=re.M)
+    names = set(doctor.pinned(ROOT / doctor.PINS)) - {"pip"}
+    assert not names & set(re.findall(r"[\w.-]+", text.lower())), "a package is named outside the pins"
+
+
+def test_both_images_make_the_same_command():
+    made = [re.search(r"printf '(.*)' > /usr/local/bin/synvlp", path.read_text())[1] for path in (DOCKER, APPTAINER)]
+    assert made[0] == made[1]
+
+
+def test_the_command_of_the_images_runs_the_code_of_the_folder(tmp_path):
+    script = re.search(r"printf '(.*)' >", DOCKER.read_text())[1].replace("\\n", "\n").replace("python", sys.executable)
+    (tmp_path / "synvlp").write_text(script)
+    (tmp_path / "src/synvlp").mkdir(parents=True)
+    (tmp_path / "src/synvlp/__init__.py").touch()
+    (tmp_path / "src/synvlp/__main__.py").write_text("import sys\nprint('here', sys.argv[1:])")
+    done = subprocess.run(["sh", "synvlp", "check", "a b"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "here ['check', 'a b']\n", done.stderr
+
+
+def test_python_runs_the_package_as_a_command():
+    done = subprocess.run([sys.executable, "-m", "synvlp", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage: synvlp VERB" in done.stdout
+
+
+def test_rules_that_run_a_command_get_an_environment(monkeypatch):
+    class Rule:
+        def __init__(self, shellcmd: str | None) -> None:
+            self.shellcmd, self.conda_env, self.env_modules = shellcmd, None, None
+
+    rules = [Rule("synvlp …"), Rule(None)]
+    monkeypatch.setenv("SYNVLP_CONDA", "mine")
+    monkeypatch.setenv("SYNVLP_MODULES", "Python/3.11 CUDA/13")
+    environments.assign(rules)
+    assert rules[0].conda_env == "mine" and rules[0].env_modules.names == ("Python/3.11", "CUDA/13")
+    assert rules[1].conda_env is None and rules[1].env_modules is None
+    monkeypatch.delenv("SYNVLP_MODULES")
+    environments.assign(rules)
+    assert rules[0].env_modules is None
+
+
+# Stand-ins that note how they are called and then do what the real ones would do with the job's command.
+STAND_INS = {
+    "apptainer": """#!/bin/bash
+if [ "$1" = --version ]; then echo apptainer version 1.3.0; exit; fi
+echo "$@" >> calls
+exec bash -c "${@: -1}"
+""",
+    "conda": """#!/bin/bash
+case "$*" in
+"info --json") echo "{\\"conda_prefix\\": \\"$PWD/conda\\", \\"platform\\": \\"linux-64\\"}" ;;
+"--version") echo conda 25.1.0 ;;
+"config --get channel_priority --json") echo '{"get": {"channel_priority": "strict"}}' ;;
+"env export --name "*) echo "name: here" ;;
+esac
+""",
+}
+MODULE = '() { echo "$@" >> calls; }'
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("method", "called"),
+    [
+        ("apptainer", "exec --home .* images/mine.sif bash -c .*synvlp draw-phantoms"),
+        ("conda", "activate mine"),
+        ("env-modules", "load Python/3.11 CUDA/13"),
+    ],
+)
+def test_jobs_run_where_sdm_says(checkout, method, called):
+    programs = checkout.folder / "programs"
+    programs.mkdir()
+    for name, text in STAND_INS.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    activate = checkout.folder / "conda/bin/activate"
+    activate.parent.mkdir(parents=True)
+    activate.write_text('echo activate "$1" >> calls\n')
+    names = {"SYNVLP_IMAGE": "images/mine.sif", "SYNVLP_CONDA": "mine", "SYNVLP_MODULES": "Python/3.11 CUDA/13"}
+    (checkout.folder / "images").mkdir()
+    (checkout.folder / "images/mine.sif").touch()
+    path = f"{programs}:{checkout.environment()['PATH']}"
+    done = checkout.snakemake("corpora", "--sdm", method, **names, **{"PATH": path, "BASH_FUNC_module%%": MODULE})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(called, (checkout.folder / "calls").read_text()), (checkout.folder / "calls").read_text()
+    assert (checkout.folder / "results/tiny/corpora/phantom/studies.parquet").is_file()

@@ -5,6 +5,7 @@ import time
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.workflow
 ENCODER = "results/tiny/encoders/{method}/{source}/seed-0/image_encoder.safetensors"
@@ -125,6 +126,31 @@ def test_after_a_stop_all_that_was_rejected_can_be_read(checkout):
     kept = pd.read_csv(reports / "prompts_rejected.stopped.csv")
     assert len(kept) > 100 and set(kept.reason) == {"fewer than 1000 words"}
     assert not (reports / "prompts_rejected.csv").exists()
+
+
+def test_a_collection_is_read_again_when_what_lies_beside_its_manifest_changed(checkout):
+    folder = checkout.folder / "mine"
+    (folder / "coco").mkdir(parents=True)
+    for number in range(3):
+        Image.effect_noise((40, 40), 60 + number).save(folder / f"{number}.png")
+    rows = [f"x_{number},p{number},{number}.png" for number in range(3)]
+    (folder / "manifest.csv").write_text("\n".join(["image_id,patient_id,file", *rows]))
+    marks = folder / "coco/finds.json"
+    marks.write_text('{"images": [], "categories": [], "annotations": []}')
+    (folder / "SHA256SUMS").write_text("")
+    corpus = "corpora={mine: {kind: manifest, path: mine/manifest.csv}}"
+    words = ("--config", corpus, "--", "results/tiny/corpora/mine/studies.parquet")
+    assert checkout.snakemake(*words).returncode == 0
+    for path in (marks, folder / "SHA256SUMS", folder / "0.png"):
+        path.touch()
+    assert planned(checkout, *words) == set()
+    marks.write_text('{"images": [], "categories": [], "annotations": [ ]}')
+    assert planned(checkout, *words) == {"read_manifest"}
+    assert checkout.snakemake(*words).returncode == 0
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  0.png\n")
+    assert planned(checkout, *words) == {"read_manifest"}
+    stopped = checkout.snakemake(*words)
+    assert stopped.returncode != 0 and "broken copy (1)" in stopped.stderr
 
 
 def test_a_failing_jobs_message_reaches_the_user(copied):

@@ -136,6 +136,39 @@ def doctor(words: Sequence[str]) -> int:
     return int(any(row.verdict == "missing" for row in rows))
 
 
+def plan(words: Sequence[str]) -> int:
+    """`synvlp plan [OVERLAY …]`: what a study will cost: jobs, GPU-hours, CPU-hours, disk, the longest chain."""
+    import json
+
+    from synvlp import costs, dag
+    from synvlp import plan as planning
+
+    kinds = ["cpu", *costs.RATES["peaks"]]
+    made = _tool("plan", plan)
+    made.add_argument("--gpu", default="cpu", choices=kinds, help="kind of GPU; cpu: GPU jobs run on the CPU")
+    made.add_argument(
+        "--studies",
+        action="append",
+        default=[],
+        type=_count,
+        metavar="CORPUS=N",
+        help="how many studies a corpus has, where its data are not here",
+    )
+    made.add_argument("--json", action="store_true", help="print the plan as JSON")
+    asked = made.parse_args(words)
+    try:
+        study = _study(asked.overlays)
+        unknown = set(dict(asked.studies)) - set(study.corpora())
+        if unknown:
+            raise ConfigError(f"--studies: the study has no corpus {', '.join(sorted(unknown))}")
+        found = planning.make(study, planning.jobs(study), asked.gpu, dict(asked.studies))
+    except (ConfigError, dag.DagError) as error:
+        print(f"synvlp plan: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(planning.as_data(found), indent=2, ensure_ascii=False) if asked.json else planning.text(found))
+    return 0
+
+
 def settings(words: Sequence[str]) -> int:
     """`synvlp settings`: print the reference of all settings (Markdown)."""
     from synvlp import reference
@@ -156,6 +189,7 @@ def schema(words: Sequence[str]) -> int:
 TOOLS = {
     "check": (check, "Check config.yaml and overlays on it, and say what the study holds."),
     "doctor": (doctor, "Look at what a study needs of this machine, and how to get what is missing."),
+    "plan": (plan, "Estimate what a study costs: jobs, GPU-hours, CPU-hours, disk, the longest chain."),
     "settings": (settings, "Print the reference of all settings."),
     "schema": (schema, "Print the JSON schema of the config."),
 }
@@ -169,6 +203,14 @@ def _tool(name: str, function: Callable) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(f"synvlp {name}", description=function.__doc__, allow_abbrev=False)
     made.add_argument("overlays", nargs="*", metavar="OVERLAY", help="files such as studies/open.yaml")
     return made
+
+
+def _count(word: str) -> tuple[str, int]:
+    """NAME=N as (name, n). Raises ValueError, which argparse reports."""
+    name, _, number = word.partition("=")
+    if not name or int(number) < 1:
+        raise ValueError(word)
+    return name, int(number)
 
 
 def _study(overlays: Sequence[str]) -> "Study":

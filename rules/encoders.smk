@@ -95,11 +95,11 @@ rule pretrain:
         "<benchmarks>/pretrain/{method}/{source}/seed-{seed}.tsv"
     wildcard_constraints:
         method="convirt|gloria|mgca",
-    threads: 1
+    threads: study.processes("pretrain")
     resources:
         mem_mb=8000,
         runtime=2880,
-        gpu=1,
+        gpu=study.processes("pretrain"),
     params:
         settings=study.settings("pretrain"),
         code=study.code("pretrain"),

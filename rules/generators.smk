@@ -34,11 +34,11 @@ rule train_autoencoder:
         "<logs>/train_autoencoder/{generator}.log",
     benchmark:
         "<benchmarks>/train_autoencoder/{generator}.tsv"
-    threads: 1
+    threads: study.processes("train_autoencoder")
     resources:
         mem_mb=4000,
         runtime=2880,
-        gpu=1,
+        gpu=study.processes("train_autoencoder"),
     params:
         settings=study.settings("train_autoencoder"),
         code=study.code("train_autoencoder"),
@@ -62,11 +62,11 @@ rule train_diffusion:
         "<benchmarks>/train_diffusion/{generator}.tsv"
     wildcard_constraints:
         generator=study.names("generators", kind="diffusion"),
-    threads: 1
+    threads: study.processes("train_diffusion")
     resources:
         mem_mb=4000,
         runtime=2880,
-        gpu=1,
+        gpu=study.processes("train_diffusion"),
     params:
         settings=study.settings("train_diffusion"),
         code=study.code("train_diffusion"),
@@ -95,11 +95,11 @@ rule finetune_diffusion:
         "<benchmarks>/finetune_diffusion/{generator}.tsv"
     wildcard_constraints:
         generator=study.names("generators", kind="finetuned"),
-    threads: 1
+    threads: study.processes("finetune_diffusion")
     resources:
         mem_mb=32000,
         runtime=2880,
-        gpu=1,
+        gpu=study.processes("finetune_diffusion"),
     params:
         settings=study.settings("finetune_diffusion"),
         code=study.code("finetune_diffusion"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
-from synvlp import provenance
+from synvlp import processes, provenance
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -54,7 +54,10 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `synvlp VERB …`; returns the exit status: 0, 1 for a job that failed, 2 for a wrong command."""
+    """Run `synvlp VERB …`; returns the exit status.
+
+    It is 0, 1 for a job that failed, 2 for a wrong command, and 75 for a job that a signal ended in order.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"-h", "--help"}:
         print(overview())
@@ -253,10 +256,23 @@ def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:
     for path in parts["outputs"].paths():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        job.execute(verb, module, **parts)
+        with job.stoppable():
+            if processes.told() and getattr(parts["settings"], "processes", 1) > 1:
+                if processes.told()["rank"]:
+                    job.log.setLevel(logging.WARNING)
+                job.take_part(module, **parts)
+            else:
+                job.execute(verb, module, **parts)
     except job.JobError as error:
         job.log.error("%s stopped: %s", verb, error)
         return 1
+    except job.Stopped as stopped:
+        job.log.error("%s %s", verb, stopped)
+        return processes.STOPPED
+    except processes.Failed as failed:
+        if str(failed):
+            job.log.error("%s stopped: %s", verb, failed)
+        return failed.status
     return 0
 
 

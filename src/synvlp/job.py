@@ -4,29 +4,40 @@ A job is a module with four names: `Settings`, `Inputs`, `Outputs` and `run(sett
 The command line, the check of the config and the reference page are made from the first three.
 """
 
+import contextlib
 import csv
+import functools
 import logging
 import os
 import shlex
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
 
-from synvlp import provenance
+from synvlp import processes, provenance, reuse
 from synvlp.store import files, tables
 
 log = logging.getLogger("synvlp")
 
+_READ_IN_FOLDERS = {".json", ".txt", ".safetensors"}
+
 
 class JobError(Exception):
     """Something the user can mend. The message says what is wrong, where, and what would be right."""
+
+
+class Stopped(BaseException):
+    """A signal asked the job to end. What a long job had done is saved, and its next start goes on from there."""
 
 
 class Settings(BaseModel):
@@ -63,6 +74,17 @@ class Compute(Settings):
     )
 
 
+class Distributed(Compute):
+    """Settings of every job that trains a network on one or several processes. Subclasses have a `batch`."""
+
+    processes: int = Field(
+        1,
+        ge=1,
+        description="processes that share each batch, one per GPU; equal for any number but for rounding",
+        json_schema_extra={"unit": "processes"},
+    )
+
+
 class Files(BaseModel):
     """Base of a job's inputs and outputs: paths, lists of paths, or None for an optional path."""
 
@@ -90,6 +112,11 @@ def file(meaning: str) -> Any:
     return Field(description=meaning)
 
 
+def private_file(meaning: str) -> Any:
+    """A path of a file that holds identifiers: its versions are kept, but never pushed to a remote."""
+    return Field(description=meaning, json_schema_extra={"private": True})
+
+
 def optional_file(meaning: str) -> Any:
     """A path that may be left out."""
     return Field(None, description=meaning)
@@ -105,19 +132,114 @@ def execute(verb: str, module: Any, settings: Settings, inputs: Files, outputs: 
     for path in inputs.paths():
         if not path.exists():
             raise JobError(f"input {path} does not exist")
-    try:
+    # A job that reads files which no one declares is always run: nothing tells whether they changed.
+    declared = not getattr(module, "READS_UNDECLARED_FILES", False)
+    with _said_plainly():
+        last = reuse.LastRun(outputs.paths(), digest_of(module.__name__, settings, inputs)) if declared else None
+        if last and last.restore():
+            log.info("settings, inputs and code are those of the last run; its outputs are taken again")
+        else:
+            _compute(verb, module, settings, inputs, outputs)
+    for path in outputs.paths():
+        if not path.is_file():
+            raise RuntimeError(f"{verb} ended without writing {path}")
+        log.info("wrote %s, %s", path, size_of(path))
+    if last:
+        last.keep()
+    log.info("done in %.1f s", time.monotonic() - start)
+
+
+def take_part(module: Any, settings: Settings, inputs: Files, outputs: Files) -> None:
+    """Be one of a job's several processes, which `execute` or torchrun has started."""
+    with _said_plainly():
         module.run(settings, inputs, outputs)
+    processes.here.leave()
+
+
+@contextlib.contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Turn errors of files and tables into JobError."""
+    try:
+        yield
     except tables.TableError as error:
         raise JobError(str(error)) from error
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
         raise JobError(f"cannot read or write {error.filename or 'a file'}: {error.strerror}") from error
-    for path in outputs.paths():
-        if not path.is_file():
-            raise RuntimeError(f"{verb} ended without writing {path}")
-        log.info("wrote %s, %s", path, size_of(path))
-    log.info("done in %.1f s", time.monotonic() - start)
+
+
+def command(verb: str, settings: Settings, inputs: Files, outputs: Files) -> list[str]:
+    """The words of the command that runs a job, from the verb on."""
+    words = [verb]
+    for name, value in (*inputs, *outputs):
+        if value:
+            words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    return words + shlex.split(settings.flags())
+
+
+def _compute(verb: str, module: Any, settings: Settings, inputs: Files, outputs: Files) -> None:
+    """Run the job in this process, or in as many as its settings say."""
+    count = getattr(settings, "processes", 1)
+    if count > 1 and not processes.told():
+        processes.start([sys.executable, "-m", "synvlp", *command(verb, settings, inputs, outputs)], count)
+    else:
+        module.run(settings, inputs, outputs)
+
+
+@dataclass
+class _Asked:
+    """What a signal has asked of the job, and whether its loop looks at it between steps."""
+
+    signal: str = ""
+    looks: bool = False
+
+
+_asked = _Asked()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 end a job in order, raising Stopped.
+
+    A loop that has called `Scratch.checkpoint` ends at its next call, with its state saved; all else ends at once,
+    and leaves no part of a file behind. A second signal changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _asked.signal, _asked.looks = "", False
+    before = {number: signal.signal(number, _on_signal) for number in processes.SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _on_signal(number: int, frame: object) -> None:
+    if _asked.signal:
+        return
+    _asked.signal = signal.Signals(number).name
+    if not _asked.looks:
+        raise Stopped(f"stopped by {_asked.signal}")
+
+
+def digest_of(module: str, settings: Settings, inputs: Files) -> str:
+    """Stands for all that a job's result depends on: its settings, its code, the content of its inputs and of folders.
+
+    A folder that a setting names (`…_folder`) is read as its JSON, text and safetensors files.
+    """
+    folders = [Path(value) for name, value in settings if name.endswith("_folder") and value]
+    inside = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in _READ_IN_FOLDERS]
+    read = [_checksum(path, path.stat().st_mtime_ns) for path in (*inputs.paths(), *inside)]
+    return provenance.digest([module, settings.flags(), provenance.fingerprint(module), *read])
+
+
+@functools.cache
+def _checksum(path: Path, modified: int) -> str:
+    """Once per job, though both the saved state and the last run's outputs are found by it."""
+    return files.checksum(path)
 
 
 def size_of(path: Path) -> str:
@@ -189,10 +311,8 @@ class Scratch:
     """
 
     def __init__(self, module: str, settings: Settings, inputs: Files) -> None:
-        parts = [module, settings.flags(), provenance.fingerprint(module)]
-        parts += [files.checksum(path) for path in inputs.paths()]
         root = Path(os.environ.get("SYNVLP_SCRATCH", "scratch"))
-        self.folder = root / f"{module.rpartition('.')[2]}-{provenance.digest(parts)}"
+        self.folder = root / f"{module.rpartition('.')[2]}-{digest_of(module, settings, inputs)}"
         self.interval = float(os.environ.get("SYNVLP_CHECKPOINT_SECONDS", "30"))
         self._saved = time.monotonic()
         self._cost = 0.0
@@ -205,8 +325,27 @@ class Scratch:
         """Whether it is time to save: every 30 s, but never more than 5 % of the time."""
         return time.monotonic() - self._saved >= max(self.interval, 20 * self._cost)
 
+    def checkpoint(self, state: Callable[[], dict], place: str) -> None:
+        """Between two steps: save if it is time, or if a signal asks the job to end, which it then does.
+
+        Args:
+            state: what to save; called only then.
+            place: how far the job is, for the message ("at step 120 of 500").
+
+        Raises:
+            Stopped: a signal asked for it. With several processes, all end after the same step.
+        """
+        stop = processes.here.any(bool(_asked.signal))
+        if stop or self.due():
+            self.save(state())
+        if stop:
+            raise Stopped(f"stopped by {_asked.signal or 'a signal'} {place}; the next start goes on from there")
+        _asked.looks = True
+
     def save(self, state: dict) -> None:
-        """Save tensors, numbers, text, lists and dicts of them, whole or not at all."""
+        """Save tensors, numbers, text, lists and dicts of them, whole or not at all; of several processes, one does."""
+        if processes.here.rank:
+            return
         import torch
 
         start = time.monotonic()
@@ -226,6 +365,7 @@ class Scratch:
 
     def remove(self) -> None:
         """Remove the state; the job's outputs are written."""
+        _asked.looks = False
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

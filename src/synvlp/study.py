@@ -257,6 +257,11 @@ class Study:
 
         return lambda w: flags(_name(module, w), tuple(sorted(w.items())))
 
+    def processes(self, rule: str) -> Callable[[Any], int]:
+        """For a rule's `threads` and `gpu`: the processes that its job starts, each with a GPU if there is one."""
+        module, choose = JOBS[rule]
+        return lambda w: importlib.import_module(_name(module, w)).Settings(**choose(self, w)).processes
+
     def code(self, rule: str) -> Callable[[Any], str]:
         """For a rule's `params: code=`: the fingerprint of all code that its job runs."""
         module, _ = JOBS[rule]

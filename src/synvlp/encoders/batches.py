@@ -15,12 +15,16 @@ from synvlp.store import images, seeds, tables
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs as arrays: pixels uint8 (B, S, S), ids and word_of (B, T), lengths (B,)."""
+    """Pairs as arrays: pixels uint8 (B, S, S), ids and word_of (B, T), lengths (B,).
+
+    Of a batch that several processes share, B is one's own part, but T and `words` are the longest text's in all of it.
+    """
 
     pixels: np.ndarray
     ids: np.ndarray
     word_of: np.ndarray
     lengths: np.ndarray
+    words: int
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class PairSets:
     drawn: tuple[np.ndarray, np.ndarray]
     seed: int
 
-    def train(self, index: int, size: int) -> Batch:
-        """The batch with this index, `size` pairs; the same for equal seed, index and size.
+    def train(self, index: int, size: int, part: slice = slice(None)) -> Batch:
+        """A part of the batch with this index, `size` pairs; the same batch for equal seed, index and size.
 
         Each set goes through its pairs in one random order after the other.
         """
@@ -55,7 +59,7 @@ class PairSets:
         chosen, count = self.drawn[0][places], self.drawn[1][places]
         rows = np.array([self._row(int(k), int(place)) for k, place in zip(chosen, count, strict=True)])
         choice = np.random.default_rng(seeds.seed_of(self.seed, "sentence", index)).random(size)
-        return self.batch(rows, choice)
+        return self.batch(rows, choice, part)
 
     def validate(self, size: int) -> list[tuple[float, Batch]]:
         """All validation pairs in batches of about `size`, each with its weight; the weights sum to 1.
@@ -74,11 +78,13 @@ class PairSets:
             ]
         return made
 
-    def batch(self, rows: np.ndarray, choice: np.ndarray) -> Batch:
-        """The pairs in `rows`; `choice`, numbers in [0, 1), picks among a study's sentences."""
+    def batch(self, rows: np.ndarray, choice: np.ndarray, part: slice = slice(None)) -> Batch:
+        """A part of the pairs in `rows`; `choice`, numbers in [0, 1), picks among a study's sentences."""
         sets = np.searchsorted(self.offsets, rows, side="right") - 1
-        pixels = np.stack([self.pixels[k][row - self.offsets[k]] for k, row in zip(sets, rows, strict=True)])
-        return Batch(pixels, *self.texts.take(rows, choice))
+        own = zip(sets[part], rows[part], strict=True)
+        pixels = np.stack([self.pixels[k][row - self.offsets[k]] for k, row in own])
+        ids, word_of, lengths = self.texts.take(rows, choice)
+        return Batch(pixels, ids[part], word_of[part], lengths[part], max(int(word_of.max()) + 1, 1))
 
     def describe(self, pairs_seen: int) -> list[dict]:
         """Each set's pairs, its weight, and how many of its pairs the training drew."""

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from synvlp.models.parallel import Group
+
 
 @contextlib.contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[list[Tensor]]:
@@ -17,6 +19,11 @@ def full_precision(*tensors: Tensor) -> Iterator[list[Tensor]]:
     half = (torch.bfloat16, torch.float16)
     with torch.autocast(tensors[0].device.type, enabled=False):
         yield [value.float() if value.dtype in half else value for value in tensors]
+
+
+def gathered(group: Group | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The rows of all processes in place of one's own, (B, …) to (N B, …), through which gradients flow."""
+    return tensors if group is None else tuple(group.gather(value) for value in tensors)
 
 
 def cosine_scores(first: Tensor, second: Tensor, temperature: float) -> Tensor:

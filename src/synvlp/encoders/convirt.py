@@ -13,6 +13,8 @@ from synvlp.encoders import trainer
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from synvlp.models.parallel import Group
+
 Inputs = trainer.Inputs
 Outputs = trainer.Outputs
 
@@ -32,17 +34,25 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     trainer.pretrain(METHOD, settings, inputs, outputs)
 
 
-def loss(image_global: "Tensor", report_global: "Tensor", temperature: float = 0.1, weight: float = 0.75) -> "Tensor":
+def loss(
+    image_global: "Tensor",
+    report_global: "Tensor",
+    temperature: float = 0.1,
+    weight: float = 0.75,
+    group: "Group | None" = None,
+) -> "Tensor":
     """ConVIRT's loss (equations 2 to 4), a scalar.
 
     Args:
         image_global, report_global: (B, D), pair by pair, of any length.
         temperature: divides the cosines.
         weight: of the image-to-text direction; text-to-image has 1 - weight.
+        group: the processes whose pairs are contrasted with each other; None: this one.
     """
     from synvlp.encoders import contrast
 
-    with contrast.full_precision(image_global, report_global) as (images, reports):
+    with contrast.full_precision(image_global, report_global) as both:
+        images, reports = contrast.gathered(group, *both)
         to_text, to_image = contrast.both_ways(contrast.cosine_scores(images, reports, temperature))
     return weight * to_text + (1 - weight) * to_image
 
@@ -59,12 +69,14 @@ def build_heads(settings: Settings, image_channels: Mapping[str, int], text_widt
 
 
 def losses_of(
-    heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings
+    heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings, group: "Group"
 ) -> dict[str, "Tensor"]:
     """The loss of one batch from the encoders' features."""
-    pooled = pool(text["tokens"], text["mask"], settings.pooling)
-    total = loss(heads["image"](image["global"]), heads["report"](pooled), settings.temperature, settings.image_to_text)
-    return {"total": total}
+    images, reports = (
+        heads["image"](image["global"]),
+        heads["report"](pool(text["tokens"], text["mask"], settings.pooling)),
+    )
+    return {"total": loss(images, reports, settings.temperature, settings.image_to_text, group)}
 
 
 def pool(tokens: "Tensor", mask: "Tensor", pooling: str) -> "Tensor":

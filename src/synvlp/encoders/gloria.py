@@ -13,6 +13,8 @@ from synvlp.encoders import trainer
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from synvlp.models.parallel import Group
+
 Inputs = trainer.Inputs
 Outputs = trainer.Outputs
 
@@ -50,6 +52,7 @@ def losses(
     attention_temperature: float = 4.0,
     word_temperature: float = 5.0,
     temperature: float = 10.0,
+    group: "Group | None" = None,
 ) -> dict[str, "Tensor"]:
     """GLoRIA's four cross entropies (equations 3 to 8), each a scalar.
 
@@ -59,6 +62,8 @@ def losses(
         word_lengths: int64 (B,), at least 1.
         image_global, report_global: (B, D), of any length.
         attention_temperature, word_temperature, temperature: factors, not divisors.
+        group: the processes whose pairs are contrasted with each other, all with equal B and L; None: this one.
+            Each scores its own images with all reports.
 
     Returns:
         local_image_to_text, local_text_to_image, global_image_to_text, global_text_to_image.
@@ -66,8 +71,10 @@ def losses(
     from synvlp.encoders import contrast
 
     tensors = (image_regions, words, image_global, report_global)
-    with contrast.full_precision(*tensors) as (regions, words, images, reports):
-        scores = local_scores(regions, words, word_lengths, attention_temperature, word_temperature)
+    with contrast.full_precision(*tensors) as (regions, *others):
+        words, word_lengths, images, reports = contrast.gathered(group, others[0], word_lengths, *others[1:])
+        own = local_scores(regions, words, word_lengths, attention_temperature, word_temperature)
+        (scores,) = contrast.gathered(group, own)
         local = contrast.both_ways(scores * temperature)
         overall = contrast.both_ways(contrast.cosine_scores(images, reports, 1 / temperature))
     names = ("local_image_to_text", "local_text_to_image", "global_image_to_text", "global_text_to_image")
@@ -81,7 +88,7 @@ def local_scores(
     attention_temperature: float = 4.0,
     word_temperature: float = 5.0,
 ) -> "Tensor":
-    """How well the words of each report match the regions of each image: images by reports, (B, K).
+    """How well the words of each of K reports match the regions of each of B images: (B, K).
 
     log Σ exp(word_temperature cosine) over a report's words (equation 6); arguments as in `losses`.
     """
@@ -121,7 +128,7 @@ def build_heads(settings: Settings, image_channels: Mapping[str, int], text_widt
 
 
 def losses_of(
-    heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings
+    heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings, group: "Group"
 ) -> dict[str, "Tensor"]:
     """The losses of one batch from the encoders' features. A report's feature is the mean of its words."""
     regions = heads["region"](image[settings.local_layer].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -134,6 +141,7 @@ def losses_of(
         attention_temperature=settings.attention_temperature,
         word_temperature=settings.word_temperature,
         temperature=settings.temperature,
+        group=group,
     )
     local = found["local_image_to_text"] + found["local_text_to_image"]
     overall = found["global_image_to_text"] + found["global_text_to_image"]

@@ -1,5 +1,6 @@
 """The training loop: AdamW, warm-up and cosine, best-on-validation, and a state that outlives a kill."""
 
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from synvlp.encoders import augment
 from synvlp.encoders.batches import Batch, PairSets
 from synvlp.encoders.trainer import Method, Training
 from synvlp.job import JobError, Scratch, log, progress
-from synvlp.models import device, image_encoder
+from synvlp.models import device, image_encoder, parallel
 from synvlp.store import seeds
 
 
@@ -27,14 +28,22 @@ class Result:
 
 
 def train(
-    method: Method, model: nn.Module, pairs: PairSets, settings: Training, place: torch.device, scratch: Scratch
+    method: Method,
+    model: nn.Module,
+    pairs: PairSets,
+    settings: Training,
+    place: torch.device,
+    scratch: Scratch,
+    group: parallel.Group = parallel.ALONE,
 ) -> Result:
     """Train `model` for `settings.steps` updates; a saved state is gone on from, to the same result.
+
+    Each process of the group trains a model of its own, all of which stay equal.
 
     Raises JobError if the loss is not finite.
     """
     optimizer = adamw(model, settings)
-    run = _Run(method, model, pairs, settings, place)
+    run = _Run(method, model, pairs, settings, place, group)
     result, first = _resume(model, optimizer, scratch)
     for step in progress(range(first, settings.steps), "steps", total=settings.steps, start=first):
         for group in optimizer.param_groups:
@@ -42,8 +51,8 @@ def train(
         run.update(step, optimizer, result)
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
             run.validate(step + 1, result)
-        if scratch.due():
-            scratch.save(_state(model, optimizer, result, step + 1))
+        state = functools.partial(_state, model, optimizer, result, step + 1)
+        scratch.checkpoint(state, f"at step {step + 1} of {settings.steps}")
     log.info("best at step %d: validation loss %.4f", result.best_step, result.best_loss)
     return result
 
@@ -75,6 +84,7 @@ class _Run:
     pairs: PairSets
     settings: Training
     place: torch.device
+    group: parallel.Group = parallel.ALONE
 
     def __post_init__(self) -> None:
         self.config = image_encoder.describe(self.settings.architecture, self.settings.image_size)
@@ -82,15 +92,17 @@ class _Run:
 
     def update(self, step: int, optimizer: torch.optim.Optimizer, result: Result) -> None:
         """One update from `accumulate` batches. All its randomness follows from the seed and the step."""
-        settings = self.settings
+        settings, group = self.settings, self.group
         self.model.train()
         torch.manual_seed(seeds.seed_of(settings.seed, "step", step))
         optimizer.zero_grad()
         for index in range(step * settings.accumulate, (step + 1) * settings.accumulate):
-            batch = self.pairs.train(index, settings.batch)
-            losses = self.losses(self.view(batch, index), batch)
+            batch = self.pairs.train(index, settings.batch, group.part(settings.batch))
+            with group.dropout():
+                losses = self.losses(self.view(batch, index), batch, group)
             (losses["total"] / settings.accumulate).backward()
-            _add(result, losses)
+            _add(result, group.means(losses))
+        group.average_gradients(self.model.parameters())
         self.method.before_update(self.model.heads, step / settings.steps, settings)
         if settings.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
@@ -99,13 +111,18 @@ class _Run:
 
     @torch.no_grad()
     def validate(self, step: int, result: Result) -> None:
-        """Add a point to the curve, and keep the weights if they are the best so far."""
+        """Add a point to the curve, and keep the weights if they are the best so far.
+
+        Each batch is one process's, as it is where there is one process.
+        """
         self.model.eval()
-        means: dict[str, float] = {}
-        for weight, batch in self.held_out:
+        means = dict.fromkeys(result.sums, 0.0)
+        for weight, batch in self.group.own(self.held_out):
             images = image_encoder.preprocess(torch.from_numpy(batch.pixels).to(self.place), self.config)
             for name, value in self.losses(images, batch).items():
-                means[name] = means.get(name, 0.0) + weight * value.item()
+                means[name] += weight * value.item()
+        means = dict(zip(means, self.group.total(torch.tensor(list(means.values()), dtype=torch.float64)), strict=True))
+        means = {name: value.item() for name, value in means.items()}
         training = {name: value.item() / result.summed for name, value in result.sums.items()}
         if not (math.isfinite(training["total"]) and math.isfinite(means["total"])):
             raise JobError(
@@ -121,10 +138,11 @@ class _Run:
             result.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 
     def view(self, batch: Batch, index: int) -> Tensor:
-        """Random views of a batch's images."""
+        """Random views of the images of this process's part of a batch."""
         settings = self.settings
         generator = torch.Generator().manual_seed(seeds.seed_of(settings.seed, "augment", index))
-        numbers = torch.rand(len(batch.pixels), 6, generator=generator)
+        rows = self.group.size * len(batch.pixels)
+        numbers = torch.rand(rows, 6, generator=generator)[self.group.part(rows)]
         return augment.augment(
             torch.from_numpy(batch.pixels).to(self.place),
             numbers.to(self.place),
@@ -134,14 +152,14 @@ class _Run:
             brightness=settings.brightness,
         )
 
-    def losses(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The method's losses of normalised images and a batch's texts."""
+    def losses(self, images: Tensor, batch: Batch, group: parallel.Group = parallel.ALONE) -> dict[str, Tensor]:
+        """The method's losses of normalised images and a batch's texts, among those of the group."""
         ids, lengths, word_of = (
             torch.from_numpy(values).to(self.place, torch.int64) for values in (batch.ids, batch.lengths, batch.word_of)
         )
         with device.autocast(self.settings, self.place):
-            image, text = self.model(images, ids, lengths, word_of)
-            return self.method.losses_of(self.model.heads, image, text, self.settings)
+            image, text = self.model(images, ids, lengths, word_of, batch.words)
+            return self.method.losses_of(self.model.heads, image, text, self.settings, group)
 
 
 def _add(result: Result, losses: dict[str, Tensor]) -> None:

@@ -13,6 +13,8 @@ from synvlp.encoders import trainer
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from synvlp.models.parallel import Group
+
 Inputs = trainer.Inputs
 Outputs = trainer.Outputs
 
@@ -66,6 +68,7 @@ def losses(
     epsilon: float = 0.05,
     sinkhorn_steps: int = 3,
     padding_competes: bool = True,
+    group: "Group | None" = None,
 ) -> dict[str, "Tensor"]:
     """MGCA's losses, each a scalar: `ita` (both directions summed), `word`, `patch`, `prototype` (means of both).
 
@@ -77,6 +80,8 @@ def losses(
         word_lengths: int64 (B,), at least 1.
         prototypes: (K, D).
         padding_competes: whether padding is among the wrong answers of the `word` loss, as in the published code.
+        group: the processes whose pairs are contrasted and spread over prototypes together, all with equal B and W;
+            None: this one. `word` and `patch` look inside pairs, so that each process has those of its own.
     """
     from torch.nn import functional
 
@@ -85,7 +90,7 @@ def losses(
     tensors = (image_global, report_global, patches, words, word_attention, prototypes)
     with contrast.full_precision(*tensors) as widened:
         unit = [functional.normalize(value, dim=-1) for value in (*widened[:4], widened[5])]
-        images, reports, patches, words, prototypes = unit
+        images, reports, patches, words, prototypes = *contrast.gathered(group, *unit[:2]), *unit[2:]
         present = contrast.presence(word_lengths, words.shape[1])
         return {
             "ita": sum(contrast.both_ways(images @ reports.T / temperature)),
@@ -185,7 +190,7 @@ def build_heads(settings: Settings, image_channels: Mapping[str, int], text_widt
 
 
 def losses_of(
-    heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings
+    heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings, group: "Group"
 ) -> dict[str, "Tensor"]:
     """The losses of one batch from the encoders' features. A report's feature is that of [CLS]."""
     from synvlp.encoders import contrast
@@ -206,6 +211,7 @@ def losses_of(
         epsilon=settings.epsilon,
         sinkhorn_steps=settings.sinkhorn_steps,
         padding_competes=settings.padding_competes,
+        group=group,
     )
     local = settings.local_weight * (found["word"] + found["patch"])
     total = settings.global_weight * found["ita"] + local + settings.prototype_weight * found["prototype"]

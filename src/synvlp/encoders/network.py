@@ -23,10 +23,10 @@ class Network(nn.Module):
         self.last_layers = last_layers
 
     def forward(
-        self, images: Tensor, ids: Tensor, lengths: Tensor, word_of: Tensor
+        self, images: Tensor, ids: Tensor, lengths: Tensor, word_of: Tensor, words: int | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Features of images, as of the image encoder, and of texts, as of `text_encoder.encode`."""
-        return self.image(images), text_encoder.encode(self.text, ids, lengths, word_of, self.last_layers)
+        return self.image(images), text_encoder.encode(self.text, ids, lengths, word_of, self.last_layers, words)
 
 
 def build(method: Method, settings: Training, inputs: Inputs) -> Network:

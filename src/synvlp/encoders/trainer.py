@@ -9,7 +9,7 @@ from synvlp import job
 from synvlp.store import files, tables
 
 
-class Training(job.Compute):
+class Training(job.Distributed):
     """Settings of every method. Methods change defaults and add their own."""
 
     seed: int = job.setting(0, "seeds weights, order of the pairs, augmentation and dropout", ge=0)
@@ -79,7 +79,8 @@ class Method:
         name: of the method.
         module: the job's module, whose code a saved state belongs to.
         build_heads: (settings, image channels by feature map, text width) -> module.
-        losses_of: (heads, image features, text features, settings) -> losses; "total" is what is minimised.
+        losses_of: (heads, image features, text features, settings, group) -> losses of this process's samples among
+            those of the group; the mean of "total" over processes is what is minimised.
         described: settings that whoever uses the heads later must know.
         before_update: (heads, share of the steps done, settings); may change gradients.
         after_update: (heads); may change weights.
@@ -88,7 +89,7 @@ class Method:
     name: str
     module: str
     build_heads: Callable[[Any, Any, int], Any]
-    losses_of: Callable[[Any, Any, Any, Any], dict[str, Any]]
+    losses_of: Callable[[Any, Any, Any, Any, Any], dict[str, Any]]
     described: tuple[str, ...]
     before_update: Callable[[Any, float, Any], None] = lambda heads, share, settings: None
     after_update: Callable[[Any], None] = lambda heads: None
@@ -100,13 +101,16 @@ def pretrain(method: Method, settings: Training, inputs: Inputs, outputs: Output
     Raises JobError for sets of pairs that do not fit together, or a loss that is not finite.
     """
     from synvlp.encoders import batches, loop, network
-    from synvlp.models import device
+    from synvlp.models import device, parallel
 
+    group = parallel.join(settings)
     place = device.prepare(settings)
     pairs = batches.read(inputs.pairs, inputs.pixels, inputs.tokenizer, settings)
-    model = network.build(method, settings, inputs).to(place)
+    model = group.join_norms(network.build(method, settings, inputs).to(place))
     scratch = job.Scratch(method.module, settings, inputs)
-    result = loop.train(method, model, pairs, settings, place, scratch)
+    result = loop.train(method, model, pairs, settings, place, scratch, group)
+    if not group.first:
+        return
     model.load_state_dict(result.best)
     _write_encoders(method, model, settings, inputs, outputs)
     _write_curve(method, result.curve, outputs)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL
 
+    from synvlp.models.parallel import Group
+
 
 class Settings(options.Training):
     steps: int = job.setting(800, "optimizer steps", ge=1)
@@ -54,8 +56,9 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
     from synvlp.generators import curves, loop
     from synvlp.models import device as devices
-    from synvlp.models import pipeline
+    from synvlp.models import parallel, pipeline
 
+    group = parallel.join(settings)
     device = devices.prepare(settings)
     train = pairs.read_images(inputs.images, inputs.studies, "train", settings.image_size)
     held_out = pairs.read_images(inputs.images, inputs.studies, "val", settings.image_size)
@@ -64,12 +67,15 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     network = torch.nn.ModuleDict({"vae": build(settings)}).to(device, memory_format=torch.channels_last)
 
     def loss_of(net: torch.nn.ModuleDict, rows: "np.ndarray") -> dict[str, "torch.Tensor"]:
-        return losses(net["vae"], pixels[rows].to(device), settings.divergence, settings.edges)
+        own = pixels[rows[group.part(len(rows))]].to(device)
+        return losses(net["vae"], own, settings.divergence, settings.edges, group)
 
     def validate(net: torch.nn.ModuleDict) -> dict[str, float]:
-        return _error(net["vae"], held_out.pixels, settings.batch)
+        return _error(net["vae"], held_out.pixels, settings.batch, group)
 
-    best, curve = loop.fit(network, settings, scratch, device, loss_of, validate, count=len(train))
+    best, curve = loop.fit(network, settings, scratch, device, loss_of, validate, count=len(train), group=group)
+    if not group.first:
+        return
     vae = best["vae"]
     standardize(vae, pixels, settings.batch)
     pipeline.write_autoencoder(vae.cpu(), outputs.config, outputs.weights)
@@ -79,22 +85,28 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     scratch.remove()
 
 
-def losses(vae: "AutoencoderKL", pixels: "torch.Tensor", divergence: float, edges: float) -> dict[str, "torch.Tensor"]:
-    """The autoencoder's losses for gray images, uint8 (B, S, S).
+def losses(
+    vae: "AutoencoderKL", pixels: "torch.Tensor", divergence: float, edges: float, group: "Group | None" = None
+) -> dict[str, "torch.Tensor"]:
+    """The autoencoder's losses for gray images, uint8 (B, S, S), a process's part of a batch.
 
     Returns:
         `absolute`: mean absolute error on [-1, 1]; `divergence`: KL from a standard normal distribution, summed over
         an image's latents, mean over images (Kingma and Welling 2014, eq. 10); `edges`: mean absolute error of the
         differences of neighbouring pixels; `loss`: their weighted sum.
     """
+    import torch
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-    from synvlp.models import latents
+    from synvlp.models import latents, parallel
 
+    group = group or parallel.ALONE
     images = latents.from_gray(pixels, vae.config.in_channels)
     # In float32 also under autocast: exponentials of half-precision logarithms are coarse.
     posterior = DiagonalGaussianDistribution(vae.encode(images).latent_dist.parameters.float())
-    made = vae.decode(posterior.sample()).sample.float()
+    rows = group.size * len(pixels)
+    noise = torch.randn(rows, *posterior.mean.shape[1:], device=pixels.device)[group.part(rows)]
+    made = vae.decode(posterior.mean + posterior.std * noise).sample.float()
     error = made - images
     parts = {"absolute": error.abs().mean(), "divergence": posterior.kl().mean()}
     loss = parts["absolute"] + divergence * parts["divergence"]
@@ -191,7 +203,7 @@ def build(settings: Settings) -> "AutoencoderKL":
     )
 
 
-def _error(vae: "AutoencoderKL", pixels: "np.ndarray", batch: int) -> dict[str, float]:
+def _error(vae: "AutoencoderKL", pixels: "np.ndarray", batch: int, group: "Group") -> dict[str, float]:
     """Mean absolute error on [-1, 1] of the reconstructions; nothing where there are no images."""
     import numpy as np
     import torch
@@ -200,11 +212,11 @@ def _error(vae: "AutoencoderKL", pixels: "np.ndarray", batch: int) -> dict[str, 
 
     if not len(pixels):
         return {}
-    errors = []
-    for rows in batches(len(pixels), batch):
+    errors = torch.zeros(len(pixels))
+    for rows in group.own(list(batches(len(pixels), batch))):
         wanted = torch.from_numpy(pixels[rows]).float() / 127.5 - 1
-        errors.append((_reconstruct(vae, pixels[rows]) - wanted).abs().mean((1, 2)))
-    return {"absolute": float(np.mean(torch.cat(errors).numpy()))}
+        errors[rows] = (_reconstruct(vae, pixels[rows]) - wanted).abs().mean((1, 2))
+    return {"absolute": float(np.mean(group.total(errors).numpy()))}
 
 
 def _reconstruct(vae: "AutoencoderKL", pixels: "np.ndarray") -> "torch.Tensor":

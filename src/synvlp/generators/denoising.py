@@ -14,6 +14,7 @@ from synvlp.generators.options import Denoising
 from synvlp.models import device as devices
 from synvlp.models import gallery, latents, sampler
 from synvlp.models import pipeline as pipelines
+from synvlp.models.parallel import ALONE, Group
 from synvlp.store import files
 from synvlp.store.images import batches
 from synvlp.store.seeds import seed_of
@@ -25,19 +26,23 @@ VALIDATION_TIMES = 4
 class Encoded:
     """Pairs as the diffusion model sees them: latents' mean and deviation, and token numbers.
 
-    The autoencoder is frozen, so that each image goes through it once. Kept in half precision on the CPU.
+    The autoencoder is frozen, so that each image goes through it once, in one of the processes. Kept in half precision
+    on the CPU.
     """
 
-    def __init__(self, pipeline: pipelines.Pipeline, samples: pairs.Samples, device: torch.device) -> None:
+    def __init__(
+        self, pipeline: pipelines.Pipeline, samples: pairs.Samples, device: torch.device, group: Group = ALONE
+    ) -> None:
         vae = pipeline.vae.to(device)
+        side = samples.pixels.shape[1] // latents.factor(vae)
+        shape = (len(samples), vae.config.latent_channels, side, side)
+        self.mean, self.deviation = (torch.zeros(shape, dtype=torch.float16) for _ in range(2))
         rows = max(1, min(32, sampler.DECODED_PIXELS // samples.pixels.shape[1] ** 2))
-        parts = [
-            [value.half().cpu() for value in latents.encode(vae, torch.from_numpy(samples.pixels[part]))]
-            for part in job.progress(list(batches(len(samples), rows)), "batches encoded")
-        ]
-        self.mean, self.deviation = (
-            (torch.cat(list(many)) for many in zip(*parts, strict=True)) if parts else (None,) * 2
-        )
+        for part in job.progress(group.own(list(batches(len(samples), rows))), "batches encoded"):
+            mean, deviation = latents.encode(vae, torch.from_numpy(samples.pixels[part]))
+            self.mean[part], self.deviation[part] = mean.half().cpu(), deviation.half().cpu()
+        group.total(self.mean)
+        group.total(self.deviation)
         self.ids, self.cut = sampler.tokens(pipeline.tokenizer, samples.prompt)
         self.empty, _ = sampler.tokens(pipeline.tokenizer, [""])
         if self.cut:
@@ -60,6 +65,7 @@ def train(
     outputs: pipelines.Files,
     scratch: job.Scratch,
     device: torch.device,
+    group: Group = ALONE,
 ) -> None:
     """Train the pipeline's U-Net and text encoder and write what the jobs here write.
 
@@ -70,13 +76,14 @@ def train(
         outputs: the pipeline's files, `curve`, `curve_picture` and `samples`.
         scratch: where the loop saves its state; removed at the end.
         device: where to compute.
+        group: the processes that train together, of which the first writes.
     """
     size = settings.image_size
     train_pairs = pairs.read_pairs(inputs.images, inputs.studies, inputs.prompts, "train", size)
     held_out = pairs.read_pairs(inputs.images, inputs.studies, inputs.prompts, "val", size)
-    seen, unseen = (Encoded(pipeline, samples, device) for samples in (train_pairs, held_out))
+    seen, unseen = (Encoded(pipeline, samples, device, group) for samples in (train_pairs, held_out))
     pipeline.vae.cpu()
-    objective = Objective(pipeline, settings, device)
+    objective = Objective(pipeline, settings, device, group)
     network = nn.ModuleDict({"unet": pipeline.unet, "text_encoder": pipeline.text_encoder})
     network.requires_grad_(True).to(device, memory_format=torch.channels_last)
     best, curve = loop.fit(
@@ -88,7 +95,10 @@ def train(
         lambda net: objective.validate(net, unseen),
         count=len(seen),
         rates={"text_encoder": settings.text_rate},
+        group=group,
     )
+    if not group.first:
+        return
     trained = replace(pipeline, unet=best["unet"].cpu(), text_encoder=best["text_encoder"].cpu())
     pipelines.write(trained, outputs)
     curves.write(curve, outputs.curve)
@@ -101,42 +111,45 @@ def train(
 class Objective:
     """The diffusion loss for the pipeline's noise schedule and kind of prediction."""
 
-    def __init__(self, pipeline: pipelines.Pipeline, settings: Denoising, device: torch.device) -> None:
+    def __init__(
+        self, pipeline: pipelines.Pipeline, settings: Denoising, device: torch.device, group: Group = ALONE
+    ) -> None:
         from diffusers import DDPMScheduler
 
         self.schedule = DDPMScheduler.from_config(dict(pipeline.scheduler.config))
         self.kind = self.schedule.config.prediction_type
         if self.kind not in {"epsilon", "v_prediction"}:
             raise job.JobError(f"the pipeline predicts {self.kind}; epsilon and v_prediction can be trained")
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.group = settings, device, group
         self.times = self.schedule.config.num_train_timesteps
         self.weights = min_snr_weights(self.schedule.alphas_cumprod, self.kind, settings.min_snr).to(device)
 
     def losses(self, network: nn.ModuleDict, data: Encoded, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """The training loss of some rows; random numbers from torch's current state."""
+        """The training loss of this process's part of some rows; random numbers, for all, from torch's state."""
         shape = (len(rows), *data.mean.shape[1:])
-        clean = data.latents(rows, torch.randn(shape, device=self.device))
+        own = self.group.part(len(rows))
+        drawn = torch.randn(shape, device=self.device)
         noise = torch.randn(shape, device=self.device)
         if self.settings.offset_noise:
             noise = noise + self.settings.offset_noise * torch.randn((*shape[:2], 1, 1), device=self.device)
         times = spread_times(len(rows), self.times, self.device)
         dropped = torch.rand(len(rows), device=self.device) < self.settings.unconditional
-        ids = data.ids[rows].to(self.device)
-        ids = torch.where(dropped[:, None], data.empty.to(self.device), ids)
-        squares = self._squares(network, clean, noise, times, ids)
-        return {"loss": (squares * self.weights[times]).mean(), "square": squares.mean()}
+        ids = torch.where(dropped[own, None], data.empty.to(self.device), data.ids[rows[own]].to(self.device))
+        clean = data.latents(rows[own], drawn[own])
+        squares = self._squares(network, clean, noise[own], times[own], ids)
+        return {"loss": (squares * self.weights[times[own]]).mean(), "square": squares.mean()}
 
     @torch.inference_mode()
     def validate(self, network: nn.ModuleDict, data: Encoded) -> dict[str, float]:
         """The loss on held-out pairs, each with its own fixed noise at fixed times; nothing where there are none."""
         if not len(data):
             return {}
-        losses, squares = [], []
+        losses, squares = torch.zeros(2, VALIDATION_TIMES, len(data))
         for number in range(VALIDATION_TIMES):
             generator = torch.Generator("cpu").manual_seed(seed_of(self.settings.seed, "validation", number))
             noise = torch.randn(data.mean.shape, generator=generator)
             time = int((number + 0.5) / VALIDATION_TIMES * self.times)
-            for part in batches(len(data), self.settings.batch):
+            for part in self.group.own(list(batches(len(data), self.settings.batch))):
                 rows = np.arange(part.start, part.stop)
                 clean = data.latents(rows, torch.zeros_like(noise[part], device=self.device))
                 times = torch.full((len(rows),), time, device=self.device)
@@ -144,9 +157,9 @@ class Objective:
                     made = self._squares(
                         network, clean, noise[part].to(self.device), times, data.ids[rows].to(self.device)
                     )
-                losses.append((made * self.weights[times]).cpu())
-                squares.append(made.cpu())
-        return {"loss": float(torch.cat(losses).mean()), "square": float(torch.cat(squares).mean())}
+                losses[number, part] = (made * self.weights[times]).cpu()
+                squares[number, part] = made.cpu()
+        return {name: float(self.group.total(all).mean()) for name, all in (("loss", losses), ("square", squares))}
 
     def _squares(
         self, network: nn.ModuleDict, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, ids: torch.Tensor

@@ -54,12 +54,14 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Train on the split train, validate on val."""
     from synvlp.generators import denoising
     from synvlp.models import device as devices
+    from synvlp.models import parallel
 
+    group = parallel.join(settings)
     device = devices.prepare(settings)
     vae = pipelines.open_autoencoder(inputs.autoencoder_config, inputs.autoencoder_weights)
     pipeline = build(settings, vae, pairs.read_prompts(inputs.prompts, "train"))
     scratch = job.Scratch(__name__, settings, inputs)
-    denoising.train(pipeline, settings, inputs, outputs, scratch, device)
+    denoising.train(pipeline, settings, inputs, outputs, scratch, device, group)
 
 
 def build(settings: Settings, vae: "AutoencoderKL", prompts: Sequence[str]) -> pipelines.Pipeline:

@@ -44,8 +44,9 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Train on the split train, validate on val."""
     from synvlp.generators import denoising
     from synvlp.models import device as devices
-    from synvlp.models import latents
+    from synvlp.models import latents, parallel
 
+    group = parallel.join(settings)
     device = devices.prepare(settings)
     pipeline = pipelines.open_folder(Path(settings.pipeline_folder), settings.variant)
     factor = latents.factor(pipeline.vae)
@@ -54,4 +55,5 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
             f"image_size = {settings.image_size} is not a multiple of {factor}, by which the autoencoder shrinks"
         )
     pipeline.unet.register_to_config(sample_size=settings.image_size // factor)
-    denoising.train(pipeline, settings, inputs, outputs, job.Scratch(__name__, settings, inputs), device)
+    scratch = job.Scratch(__name__, settings, inputs)
+    denoising.train(pipeline, settings, inputs, outputs, scratch, device, group)

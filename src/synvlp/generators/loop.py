@@ -1,6 +1,7 @@
 """The training loop of the generators: rates, accumulation, clipping, moving average, and going on after a kill."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from torch import nn
 from synvlp import job
 from synvlp.generators.options import Training
 from synvlp.models import device as devices
+from synvlp.models.parallel import ALONE, Group
 from synvlp.store.seeds import seed_of
 
 
@@ -24,6 +26,7 @@ def fit(
     *,
     count: int,
     rates: dict[str, float] | None = None,
+    group: Group = ALONE,
 ) -> tuple[nn.Module, list[dict]]:
     """Train `network` in place; what it ends in depends on the settings and the data alone, also after a kill.
 
@@ -36,9 +39,12 @@ def fit(
         scratch: where the state is saved.
         device: where to compute.
         loss_of: (network, row numbers) to named losses; the one named "loss" is minimized. Called under autocast.
+            The rows are those of all processes, of which it takes the group's part; all random numbers are drawn for
+            all rows.
         validate: (averaged network) to named values; called every `validate_every` steps and at the end.
         count: training samples.
         rates: the learning rate of each child of `network`, as a multiple of `settings.rate`.
+        group: the processes that train together; the network is equal in all, before and after.
 
     Returns:
         The averaged network, in evaluation mode, and the curve's rows (columns of `tables.CURVE`).
@@ -53,7 +59,7 @@ def fit(
     first = _restore(scratch, network, average, optimizer, curve, recent)
     for step in job.progress(range(first, settings.steps), "steps", total=settings.steps, start=first):
         torch.manual_seed(seed_of(settings.seed, "step", step))
-        values = _step(network, optimizer, settings, device, loss_of, count, step)
+        values = _step(network, optimizer, settings, device, loss_of, count, step, group)
         _update(average, network, settings.average, step)
         for name, value in values.items():
             recent.setdefault(name, []).append(value)
@@ -62,8 +68,8 @@ def fit(
             curve.extend(_rows(step + 1, "val", validate(average)))
             recent.clear()
             _report(curve, step + 1, settings.steps)
-        if scratch.due():
-            scratch.save(_state(step + 1, network, average, optimizer, curve, recent))
+        state = functools.partial(_state, step + 1, network, average, optimizer, curve, recent)
+        scratch.checkpoint(state, f"at step {step + 1} of {settings.steps}")
     return average, curve
 
 
@@ -111,19 +117,21 @@ def _step(
     loss_of: Callable,
     count: int,
     step: int,
+    group: Group,
 ) -> dict[str, float]:
     network.train()
     optimizer.zero_grad(set_to_none=True)
     sums: dict[str, float] = {}
     rows = batch_rows(count, settings.batch * settings.accumulation, step, settings.seed)
     for part in np.split(rows, settings.accumulation):
-        with devices.autocast(settings, device):
+        with devices.autocast(settings, device), group.dropout():
             losses = loss_of(network, part)
         (losses["loss"] / settings.accumulation).backward()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach()) / settings.accumulation
+        for name, value in group.means(losses).items():
+            sums[name] = sums.get(name, 0.0) + float(value) / settings.accumulation
     if not math.isfinite(sums["loss"]):
         raise job.JobError(f"the loss is {sums['loss']} at step {step + 1}; lower rate = {settings.rate:g}")
+    group.average_gradients(network.parameters())
     if settings.clip:
         nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
     for group in optimizer.param_groups:

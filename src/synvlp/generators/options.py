@@ -3,7 +3,7 @@
 from synvlp import job
 
 
-class Training(job.Compute):
+class Training(job.Distributed):
     """Settings of every training loop here."""
 
     seed: int = job.setting(0, "seeds weights, batches and noise", ge=0)

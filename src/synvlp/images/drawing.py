@@ -71,10 +71,18 @@ class Drawer:
         for keys in job.progress(parts, f"batches of {self.settings.batch}"):
             if not all(key in self.rows for key in keys):
                 self.rows.update(zip(keys, self._attempt(keys), strict=True))
-                if self.scratch.due():
-                    _save(self.scratch, self.rows)
+                self.scratch.checkpoint(self._state, f"after {len(self.rows)} draws")
             made.extend(self.rows[key] for key in keys)
         return made
+
+    def _state(self) -> dict:
+        import torch
+
+        data = b"".join(made["image"] for made in self.rows.values())
+        return {
+            "rows": [{**made, "image": len(made["image"])} for made in self.rows.values()],
+            "images": torch.frombuffer(bytearray(data), dtype=torch.uint8),
+        }
 
     def _attempt(self, keys: Sequence[Key]) -> list[dict]:
         import torch
@@ -156,18 +164,6 @@ def row(key: Key, prompt: str, seed: int, pixels: np.ndarray, finite: bool, sett
 def share_saturated(pixels: np.ndarray) -> float:
     """The share of an image's pixels, uint8, that are 0 or 255."""
     return float(np.mean((pixels == 0) | (pixels == 255)))
-
-
-def _save(scratch: job.Scratch, rows: Mapping[Key, dict]) -> None:
-    import torch
-
-    data = b"".join(made["image"] for made in rows.values())
-    scratch.save(
-        {
-            "rows": [{**made, "image": len(made["image"])} for made in rows.values()],
-            "images": torch.frombuffer(bytearray(data), dtype=torch.uint8),
-        }
-    )
 
 
 def _restore(scratch: job.Scratch) -> dict[Key, dict]:

@@ -93,7 +93,9 @@ def freeze(model: BertModel, layers: int) -> None:
             part.requires_grad_(False)
 
 
-def encode(model: BertModel, ids: Tensor, lengths: Tensor, word_of: Tensor, last_layers: int = 1) -> dict[str, Tensor]:
+def encode(
+    model: BertModel, ids: Tensor, lengths: Tensor, word_of: Tensor, last_layers: int = 1, words: int | None = None
+) -> dict[str, Tensor]:
     """Token and word features of texts.
 
     Args:
@@ -102,6 +104,7 @@ def encode(model: BertModel, ids: Tensor, lengths: Tensor, word_of: Tensor, last
         lengths: int64 (B,) tokens that are no padding.
         word_of: int64 (B, T) index of the word that a subword belongs to; -1 for [CLS], [SEP] and padding.
         last_layers: how many of the last layers' outputs are summed.
+        words: W, at least the words of the longest text; None: as many.
 
     Returns:
         tokens (B, T, H) and their mask, bool (B, T); cls (B, H), the first token's feature; words (B, W, H), the
@@ -116,7 +119,7 @@ def encode(model: BertModel, ids: Tensor, lengths: Tensor, word_of: Tensor, last
     if last_layers > 1:
         tokens = torch.stack(output.hidden_states[-last_layers:]).sum(0)
     word_lengths = word_of.amax(1) + 1
-    places = torch.arange(int(word_lengths.max().clamp_min(1)), device=ids.device)
+    places = torch.arange(words or int(word_lengths.max().clamp_min(1)), device=ids.device)
     member = (word_of[:, None] == places[:, None]).to(tokens.dtype)  # (B, W, T)
     attention = output.attentions[-1][:, :, 0].float().mean(1)  # (B, T)
     by_word = (member.float() @ attention[..., None]).squeeze(-1)

@@ -1,5 +1,6 @@
 """Compute an encoder's features of a data set once, for all fractions and seeds of its probes."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,15 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     slices = [part for part in images.batches(len(pixels), settings.batch) if part.start >= held["done"]]
     for part in job.progress(slices, "batches"):
         features[part] = encode(encoder, pixels[part], config, settings)
-        if scratch.due():
-            scratch.save({"done": part.stop, "features": features[: part.stop].clone()})
+        scratch.checkpoint(functools.partial(_state, features, part.stop), f"after {part.stop} images")
     with files.replacing(outputs.features) as path, path.open("wb") as file:
         np.save(file, features.numpy())
     job.log.info("%d images, %d features each", *features.shape)
     scratch.remove()
+
+
+def _state(features: "torch.Tensor", done: int) -> dict:
+    return {"done": done, "features": features[:done].clone()}
 
 
 def encode(encoder: "torch.nn.Module", pixels: np.ndarray, config: dict, settings: job.Compute) -> "torch.Tensor":

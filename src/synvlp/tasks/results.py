@@ -24,18 +24,20 @@ class Ledger:
         """Keep a result: tensors, numbers, text, lists and dicts of them."""
         self._state["done"][_key(fraction, seed)] = result
         self._state["running"] = {}
-        if self._scratch.due():
-            self._scratch.save(self._state)
+        self._scratch.checkpoint(lambda: self._state, f"after fraction {fraction:g}, seed {seed}")
 
     def running(self, fraction: float, seed: int) -> dict | None:
         """The saved state of a run that was killed, or None."""
         return self._state["running"].get(_key(fraction, seed))
 
     def checkpoint(self, fraction: float, seed: int, state: Callable[[], dict]) -> None:
-        """Save the state of the run, if it is time to."""
-        if self._scratch.due():
+        """Save the state of the run, if it is time to, or if a signal asks the job to end."""
+
+        def whole() -> dict:
             self._state["running"] = {_key(fraction, seed): state()}
-            self._scratch.save(self._state)
+            return self._state
+
+        self._scratch.checkpoint(whole, f"in fraction {fraction:g}, seed {seed}")
 
     def close(self) -> None:
         """Forget everything; the outputs are written."""

@@ -1,10 +1,10 @@
 """The study: reads and checks the config, includes the stages, names the targets."""
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from synvlp import environments
-from synvlp.study import Study, StudyError, find_jobs
+from synvlp import dag, environments
+from synvlp.study import find_jobs
+from synvlp.versions import hooks
 
 min_version("9.25")
 
@@ -14,10 +14,7 @@ find_jobs()
 configfile: "config.yaml"
 
 
-try:
-    study = Study(config)
-except StudyError as error:
-    raise WorkflowError(str(error)) from None
+study = hooks.open_study(config)
 
 
 pathvars:
@@ -49,6 +46,18 @@ include: "rules/tables.smk"
 
 
 environments.assign(workflow.rules)
+
+
+onstart:
+    hooks.start(study)
+
+
+onsuccess:
+    hooks.end(study, dag.overlays(workflow))
+
+
+onerror:
+    hooks.end(study, dag.overlays(workflow))
 
 
 localrules:

@@ -1,4 +1,4 @@
-"""Write docs/settings.md, studies/schema.json and the README's picture of the DAG anew: `make docs`."""
+"""Write docs/settings.md, studies/schema.json, dvc.yaml and the README's picture of the DAG anew: `make docs`."""
 
 import re
 import subprocess
@@ -19,6 +19,7 @@ def main() -> None:
     picture = f"<!-- dag -->\n```mermaid\n{dag()}\n```\n<!-- /dag -->"
     text = re.sub(r"<!-- dag -->.*<!-- /dag -->", picture, readme.read_text(encoding="utf-8"), flags=re.S)
     readme.write_text(text, encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "synvlp", "dvc-yaml"], cwd=ROOT, check=True)
 
 
 def dag() -> str:

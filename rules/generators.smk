@@ -11,14 +11,37 @@ CURVES = {
 }
 PAIRS = {
     "images": lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/images.parquet",
-    "studies": lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/studies.parquet",
-    "prompts": lambda w: f"<results>/reports/{study.parts.generators[w.generator].corpus}/prompts.parquet",
+    "studies": f"{FOLDER}/pairs/studies.parquet",
+    "prompts": f"{FOLDER}/pairs/prompts.parquet",
 }
 
 
 rule generators:
     input:
         [expand(PIPELINE["model_index"], generator=wanted["generator"]) for wanted in study.image_sets()],
+
+
+rule select_pairs:
+    input:
+        studies=lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/studies.parquet",
+        prompts=lambda w: f"<results>/reports/{study.parts.generators[w.generator].corpus}/prompts.parquet",
+    output:
+        selected_studies=PAIRS["studies"],
+        selected_prompts=PAIRS["prompts"],
+    log:
+        "<logs>/select_pairs/{generator}.log",
+    benchmark:
+        "<benchmarks>/select_pairs/{generator}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=study.settings("select_pairs"),
+        code=study.code("select_pairs"),
+    shell:
+        "synvlp select-pairs --studies {input.studies} --prompts {input.prompts}"
+        " --selected-studies {output.selected_studies} --selected-prompts {output.selected_prompts} {params.settings} > {log} 2>&1"
 
 
 rule train_autoencoder:

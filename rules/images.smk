@@ -10,12 +10,32 @@ rule images:
         ],
 
 
-rule synthesize:
+rule partition:
     input:
         prompts="<results>/reports/{corpus}/prompts.parquet",
+    output:
+        parts=expand("<results>/images/prompts/{{corpus}}/{shard}.parquet", shard=range(study.parts.images.shards)),
+    log:
+        "<logs>/partition/{corpus}.log",
+    benchmark:
+        "<benchmarks>/partition/{corpus}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=study.settings("partition"),
+        code=study.code("partition"),
+    shell:
+        "synvlp partition --prompts {input.prompts} --parts {output.parts} {params.settings} > {log} 2>&1"
+
+
+rule synthesize:
+    input:
+        prompts="<results>/images/prompts/{corpus}/{shard}.parquet",
         pipeline=list(PIPELINE.values()),
     output:
-        shard="<results>/images/{generator}/{corpus}/shards/{shard}.parquet",
+        shard_file="<results>/images/{generator}/{corpus}/shards/{shard}.parquet",
     log:
         "<logs>/synthesize/{generator}/{corpus}/{shard}.log",
     benchmark:
@@ -29,7 +49,7 @@ rule synthesize:
         settings=study.settings("synthesize"),
         code=study.code("synthesize"),
     shell:
-        "synvlp synthesize --prompts {input.prompts} --pipeline {input.pipeline} --shard-file {output.shard}"
+        "synvlp synthesize --prompts {input.prompts} --pipeline {input.pipeline} --shard-file {output.shard_file}"
         " {params.settings} > {log} 2>&1"
 
 

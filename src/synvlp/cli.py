@@ -25,10 +25,12 @@ VERBS = {
     "measure-anonymization": "synvlp.reports.measure",
     "split-sections": "synvlp.reports.sections",
     "write-prompts": "synvlp.reports.prompts",
+    "select-pairs": "synvlp.generators.selection",
     "train-autoencoder": "synvlp.generators.autoencoder",
     "train-diffusion": "synvlp.generators.diffusion",
     "finetune-diffusion": "synvlp.generators.finetune",
     "adopt-pipeline": "synvlp.generators.adopt",
+    "partition": "synvlp.images.partition",
     "synthesize": "synvlp.images.synthesize",
     "screen": "synvlp.images.screen",
     "contact-sheet": "synvlp.images.sheet",
@@ -188,11 +190,55 @@ def schema(words: Sequence[str]) -> int:
     return 0
 
 
+def dvc_yaml(words: Sequence[str]) -> int:
+    """`synvlp dvc-yaml [OVERLAY …]`: write a study's dvc.yaml from the rules; --check only says if it differs."""
+    from synvlp import dag
+    from synvlp.versions import record as recording
+    from synvlp.versions import stages
+
+    made = _tool("dvc-yaml", dvc_yaml)
+    made.add_argument("--check", action="store_true", help="write nothing; exit status 1 if the file would change")
+    asked = made.parse_args(words)
+    try:
+        study = _study(asked.overlays)
+        text = stages.text(stages.stages(dag.jobs(asked.overlays), study, asked.overlays), asked.overlays)
+    except (ConfigError, dag.DagError) as error:
+        print(f"synvlp dvc-yaml: {error}", file=sys.stderr)
+        return 1
+    path = stages.place(study)
+    if not asked.check:
+        print(f"{path} {'is written' if recording.write(path, text) else 'is as it was'}")
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{path} differs from the rules; write it anew: {' '.join(['synvlp dvc-yaml', *asked.overlays])}")
+    return 1
+
+
+def record(words: Sequence[str]) -> int:
+    """`synvlp record [OVERLAY …]`: record in dvc.lock and DVC's cache what Snakemake says is up to date."""
+    from synvlp import dag
+    from synvlp.versions import record as recording
+
+    asked = _tool("record", record).parse_args(words)
+    try:
+        for line in recording.record(_study(asked.overlays), asked.overlays):
+            print(f"versions: {line}", flush=True)
+    except recording.Refused as reason:
+        print(f"versions: {reason}")
+    except (ConfigError, dag.DagError) as error:
+        print(f"synvlp record: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 # Verbs that are no jobs.
 TOOLS = {
     "check": (check, "Check config.yaml and overlays on it, and say what the study holds."),
     "doctor": (doctor, "Look at what a study needs of this machine, and how to get what is missing."),
     "plan": (plan, "Estimate what a study costs: jobs, GPU-hours, CPU-hours, disk, the longest chain."),
+    "dvc-yaml": (dvc_yaml, "Write dvc.yaml from the workflow's rules."),
+    "record": (record, "Record in dvc.lock what is finished and up to date; every run does it at its end."),
     "settings": (settings, "Print the reference of all settings."),
     "schema": (schema, "Print the JSON schema of the config."),
 }

@@ -3,8 +3,11 @@
 Snakemake is pinned, and a test compares what is read here with what `snakemake -n` prints.
 """
 
+import base64
 import contextlib
 import io
+import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 
 # As in profiles/default: files are compared by content at any size.
 _ANY_SIZE = 10**12
+# Of a file's name; longer ones are parted into folders.
+_LONGEST_NAME = 254
 
 
 class DagError(Exception):
@@ -22,6 +27,7 @@ class DagError(Exception):
 class Job:
     """One job of the DAG.
 
+    `output` has a path for each output by its name in the rule; those of a list are NAME.0, NAME.1, …
     `reason` says why the job must run, in Snakemake's words; it is empty if the job's outputs are up to date or
     if the jobs were asked for without reasons.
     """
@@ -65,6 +71,22 @@ def jobs(configfiles: Sequence[str] = (), targets: Iterable[str] = (), reasons: 
             raise DagError(said.getvalue().strip() or str(error)) from error
 
 
+def recorded(path: str) -> dict[str, Any] | None:
+    """What Snakemake noted when it made a file: rule, shellcmd, params, input, input_checksums, starttime, endtime.
+
+    None if it has no note.
+    """
+    name = base64.urlsafe_b64encode(path.encode()).decode()
+    parts = [name[start : start + _LONGEST_NAME] for start in range(0, len(name), _LONGEST_NAME)]
+    note = Path(".snakemake", "metadata", *(f"@{part}" for part in parts[:-1]), parts[-1])
+    return json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
+
+
+def overlays(workflow: Any) -> list[str]:
+    """The files given to `snakemake --configfile`, as seen from the current folder."""
+    return [os.path.relpath(path) for path in workflow.overwrite_configfiles or ()]
+
+
 def _jobs(configfiles: Sequence[str], targets: Iterable[str], reasons: bool) -> list[Job]:
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
@@ -87,7 +109,6 @@ def _jobs(configfiles: Sequence[str], targets: Iterable[str], reasons: bool) -> 
 
 
 def _job(inner: Any, job: Any, reasons: bool) -> Job:
-    outputs = dict(job.output.items()) or {"output": job.output[0]}
     incomplete = inner.async_run(inner.persistence.incomplete(job)) if reasons else ()
     reason = ""
     if incomplete:
@@ -98,7 +119,7 @@ def _job(inner: Any, job: Any, reasons: bool) -> Job:
         rule=job.rule.name,
         wildcards=dict(job.wildcards_dict),
         input=sorted(map(str, job.input)),
-        output={name: str(path) for name, path in outputs.items()},
+        output=_by_name(job.output),
         params={name: str(value) for name, value in job.params.items()},
         resources=dict(job.resources.items()),
         threads=job.threads,
@@ -107,3 +128,13 @@ def _job(inner: Any, job: Any, reasons: bool) -> Job:
         command=job.shellcmd or "",
         reason=reason,
     )
+
+
+def _by_name(outputs: Any) -> dict[str, str]:
+    found = {}
+    for name, value in outputs.items():
+        if isinstance(value, str):
+            found[name] = str(value)
+        else:
+            found.update({f"{name}.{number}": str(path) for number, path in enumerate(value)})
+    return found

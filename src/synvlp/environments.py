@@ -17,12 +17,14 @@ def image() -> str:
 
 
 def assign(rules: Iterable[Any]) -> None:
-    """Give every rule that runs a command the same conda environment and modules.
+    """Give every rule that runs a command the conda environment and the modules that the environment names, if any.
 
-    Snakemake has a directive for all rules at once for containers only.
+    Snakemake has a directive for all rules at once for containers only. It asks conda about an environment that a
+    rule names even without `--sdm`, so none is named where nobody asked for it.
     """
     modules = os.environ.get("SYNVLP_MODULES", "").split()
+    conda = os.environ.get("SYNVLP_CONDA")
     for rule in rules:
         if rule.shellcmd:
-            rule.conda_env = os.environ.get("SYNVLP_CONDA", "synvlp")
+            rule.conda_env = conda
             rule.env_modules = EnvModules(*modules) if modules else None

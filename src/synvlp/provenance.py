@@ -37,6 +37,35 @@ def closure(module: str) -> frozenset[str]:
     return frozenset(seen)
 
 
+def sources(module: str) -> list[Path]:
+    """The files of a module's code: its own, those of all that it imports, and the data that they read."""
+    found = set()
+    for name in closure(module):
+        found |= {_path(name), *_data(name, _tree(name))}
+    return sorted(found)
+
+
+def outline(module: str) -> dict[str, str]:
+    """Digest of each function, method and class of one module, by name, so that a change can be told by name.
+
+    What stands outside of them is "(top level)"; the package data that the module reads is by its file's name.
+    """
+    tree = _bare(module)
+    top = []
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found[node.name] = digest([ast.dump(node)])
+        elif isinstance(node, ast.ClassDef):
+            found.update(_members(node))
+        else:
+            top.append(ast.dump(node))
+    found["(top level)"] = digest(top)
+    for path in _data(module, tree):
+        found[path.name] = digest([_content(path)])
+    return found
+
+
 def docstring(module: str) -> str:
     """The first line of a module's docstring, without importing it."""
     return (ast.get_docstring(_tree(module)) or "").partition("\n")[0]
@@ -77,28 +106,59 @@ def _imports(module: str) -> tuple[str, ...]:
 
 @functools.cache
 def _code(module: str) -> str:
+    tree = _bare(module)
+    return digest([ast.dump(tree), *map(_content, _data(module, tree))])
+
+
+def _bare(module: str) -> ast.Module:
+    """A module's syntax tree without docstrings."""
     tree = ast.parse(_path(module).read_bytes())
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
-            node
-        ):
+        if isinstance(node, documented) and _has_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in _data(module, tree)]
-    return digest([ast.dump(tree), *contents])
+    return tree
+
+
+def _members(node: ast.ClassDef) -> dict[str, str]:
+    """Digests of a class's methods, and of the rest of it."""
+    methods = [item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = {f"{node.name}.{item.name}": digest([ast.dump(item)]) for item in methods}
+    rest = [ast.dump(item) for item in (*node.bases, *node.keywords, *node.decorator_list)]
+    rest += [ast.dump(item) for item in node.body if item not in methods]
+    return {**found, node.name: digest(rest)}
+
+
+def _content(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _data(module: str, tree: ast.Module) -> list[Path]:
-    """The package data that a module reads (word lists, templates): it names each file's stem, or its folder."""
-    named = "\n".join(
-        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
-    folder = _path(module).parent
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in {".txt", ".json", ".html", ".css", ".csv"}
-        and (path.stem in named or (path.parent != folder and path.parent.name in named))
-    ]
+    """The package data that a module reads (word lists, templates).
+
+    A file beside modules is read by those that name it, with or without its ending, or else by whoever imports their
+    package; the files of a folder that is no package by those that name the folder.
+    """
+    here = _path(module)
+    if here.name == "__init__.py":
+        others = [path for path in here.parent.glob("*.py") if path != here]
+        named = {word for path in others for word in _words(ast.parse(path.read_bytes()))}
+        return [path for path in _data_files(here.parent) if not {path.name, path.stem} & named]
+    named = _words(tree)
+    found = [path for path in _data_files(here.parent) if {path.name, path.stem} & named]
+    for folder in sorted(here.parent.iterdir()):
+        if folder.name in named and folder.is_dir() and not (folder / "__init__.py").exists():
+            found += _data_files(folder)
+    return found
+
+
+def _data_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in {".txt", ".json", ".html", ".css", ".csv"})
+
+
+def _words(tree: ast.Module) -> set[str]:
+    """All text constants of a syntax tree."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def _has_docstring(node: ast.AST) -> bool:

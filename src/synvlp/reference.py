@@ -46,6 +46,7 @@ PLACES = {
     "train-diffusion": "generators.NAME.train_diffusion (kind: diffusion)",
     "finetune-diffusion": "generators.NAME.finetune_diffusion (kind: finetuned)",
     "adopt-pipeline": "generators.NAME.adopt_pipeline (kind: published)",
+    "partition": "images.partition",
     "synthesize": "images.synthesize",
     "screen": "images.screen",
     "contact-sheet": "images.contact_sheet",

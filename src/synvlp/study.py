@@ -109,7 +109,8 @@ def schema() -> type[Section]:
             int,
             _about("files that a set of synthetic images is split into; one job each", 1, ge=1, le=100_000),
         ),
-        synthesize=_part("images.synthesize", "shard", "shards"),
+        partition=_part("images.partition"),
+        synthesize=_part("images.synthesize"),
         screen=_part("images.screen", *_drawing()),
         contact_sheet=_part("images.sheet"),
     )
@@ -174,6 +175,11 @@ def schema() -> type[Section]:
         compare=_part("tables.comparison", *runs, "exclusive"),
         draw_figure=_part("tables.figure", "task", "baseline"),
     )
+    versions = create_model(
+        "versions",
+        __base__=Section,
+        record=(bool, _about("after each run, record every finished artifact in dvc.lock and DVC's cache", True)),
+    )
     return create_model(
         "study",
         __base__=Section,
@@ -187,12 +193,12 @@ def schema() -> type[Section]:
         encoders=(encoders, ...),
         tasks=(tasks, ...),
         tables=(tables, tables()),
+        versions=(versions, versions()),
     )
 
 
 # Verb -> the settings that the workflow gives its job.
 GIVEN = {
-    "synthesize": ("shard", "shards"),
     "init-encoder": ("seed", "architecture", "image_size"),
     **{f"pretrain-{method}": ("weights", "seed") for method in METHODS},
 }
@@ -266,6 +272,24 @@ class Study:
         """For a rule's `params: code=`: the fingerprint of all code that its job runs."""
         module, _ = JOBS[rule]
         return lambda w: provenance.fingerprint(_name(module, w))
+
+    def keys(self, rule: str, wildcards: Mapping[str, str]) -> list[str]:
+        """The keys of the config that a job's settings and inputs come from: "encoders.gloria", "images.shards", …
+
+        Of a section that a method overrides, only the keys that hold for the method.
+        """
+        found = [key.format(**wildcards) for key in KEYS[rule]]
+        if rule == "pretrain":
+            own = getattr(self.parts.encoders, wildcards["method"])
+            found += [f"encoders.pretrain.{name}" for name in self.parts.encoders.pretrain if name not in own]
+        return sorted(found)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Module of every job of the study -> fingerprint of its code."""
+        modules = {
+            module.format(method=method) for module, _ in JOBS.values() for method in self.parts.encoders.methods
+        }
+        return {module: provenance.fingerprint(module) for module in sorted(modules)}
 
     def names(self, section: str, /, **having: str) -> str:
         """A regular expression of the names in a section, for wildcard constraints.
@@ -595,6 +619,7 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "measure_anonymization": ("synvlp.reports.measure", lambda s, w: {}),
     "split_sections": ("synvlp.reports.sections", lambda s, w: _all(s.parts.reports.split_sections)),
     "write_prompts": ("synvlp.reports.prompts", lambda s, w: _all(s.parts.reports.write_prompts)),
+    "select_pairs": ("synvlp.generators.selection", lambda s, w: {}),
     "train_autoencoder": (
         "synvlp.generators.autoencoder",
         lambda s, w: _all(s.parts.generators[w.generator].train_autoencoder),
@@ -611,10 +636,8 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
         "synvlp.generators.adopt",
         lambda s, w: _all(s.parts.generators[w.generator].adopt_pipeline),
     ),
-    "synthesize": (
-        "synvlp.images.synthesize",
-        lambda s, w: {**_all(s.parts.images.synthesize), "shard": int(w.shard), "shards": s.parts.images.shards},
-    ),
+    "partition": ("synvlp.images.partition", lambda s, w: _all(s.parts.images.partition)),
+    "synthesize": ("synvlp.images.synthesize", lambda s, w: _all(s.parts.images.synthesize)),
     "screen": ("synvlp.images.screen", _screen),
     "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
@@ -643,6 +666,52 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
         },
     ),
     "write_page": ("synvlp.tables.page", _page),
+}
+
+
+_RUNS = ("sources", "encoders.methods", "encoders.baselines", "encoders.seeds", "tasks.datasets")
+_SET = ("tasks.datasets.{dataset}",)
+
+# Rule -> the keys of the config that its job depends on; they may hold wildcards. `Study.keys` adds what pre-training
+# methods share.
+KEYS: dict[str, tuple[str, ...]] = {
+    "draw_phantoms": ("corpora.{corpus}",),
+    "read_manifest": ("corpora.{corpus}",),
+    "read_iu": ("corpora.{corpus}",),
+    "anonymize": ("reports.anonymize", "reports.key_file"),
+    "measure_anonymization": (),
+    "split_sections": ("reports.split_sections",),
+    "write_prompts": ("reports.write_prompts",),
+    "select_pairs": ("generators.{generator}.corpus",),
+    "train_autoencoder": ("generators.{generator}.train_autoencoder",),
+    "train_diffusion": ("generators.{generator}.train_diffusion",),
+    "finetune_diffusion": ("generators.{generator}.finetune_diffusion",),
+    "adopt_pipeline": ("generators.{generator}.adopt_pipeline",),
+    "partition": ("images.partition", "images.shards"),
+    "synthesize": ("images.synthesize",),
+    "screen": ("images.screen", "images.synthesize", "images.shards"),
+    "contact_sheet": ("images.contact_sheet",),
+    "train_tokenizer": ("encoders.train_tokenizer", "pair_sets"),
+    "build_pairs": ("encoders.build_pairs", "pair_sets.{pair_set}"),
+    "pretrain": ("encoders.{method}", "encoders.imagenet_weights", "encoders.text_folder", "sources.{source}"),
+    "init_encoder": (
+        "encoders.init_encoder",
+        "encoders.pretrain.architecture",
+        "encoders.pretrain.image_size",
+        "encoders.imagenet_weights",
+    ),
+    "build_classification_set": _SET,
+    "build_segmentation_set": _SET,
+    "build_detection_set": _SET,
+    "encode": ("tasks.encode",),
+    "classify": ("tasks.classify", "tasks.datasets.{dataset}.override"),
+    "segment": ("tasks.segment", "tasks.datasets.{dataset}.override"),
+    "detect": ("tasks.detect", "tasks.datasets.{dataset}.override"),
+    "tabulate": ("tables.tabulate", *_RUNS),
+    "summarize": _RUNS,
+    "compare": ("tables.compare", *_RUNS),
+    "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
+    "write_page": ("study", "tables.write_page", "tables.compare.reference", "corpora", "generators", *_RUNS),
 }
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from synvlp import job
-from synvlp.images import drawing, screen, synthesize
+from synvlp.images import drawing, partition, screen, synthesize
 from synvlp.models import sampler
 from synvlp.store import images, tables
 from synvlp.store.seeds import seed_of
@@ -23,13 +23,20 @@ def shards(prompts, pipeline, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNVLP_SCRATCH", str(folder / "scratch"))
         for count, files in paths.items():
-            for shard, path in enumerate(files):
+            for path, part in zip(files, parted(folder, prompts, count), strict=True):
                 synthesize.run(
-                    synthesize.Settings(**QUICK, shard=shard, shards=count),
-                    synthesize.Inputs(prompts=prompts, pipeline=pipeline),
+                    synthesize.Settings(**QUICK),
+                    synthesize.Inputs(prompts=part, pipeline=pipeline),
                     synthesize.Outputs(shard_file=path),
                 )
     return paths
+
+
+def parted(folder, prompts, shards):
+    """Paths of the shards' prompts."""
+    parts = [folder / f"prompts-{shard}-of-{shards}.parquet" for shard in range(shards)]
+    partition.run(partition.Settings(), partition.Inputs(prompts=prompts), partition.Outputs(parts=parts))
+    return parts
 
 
 def screened(folder, shards, prompts, pipeline, **settings):
@@ -81,7 +88,7 @@ def test_the_redrawn_image_is_what_synthesis_draws_next(shards, prompts, pipelin
     again = tables.read(outputs.images, tables.SHARD).set_index("study_id").loc["s04"]
     synthesize.run(
         synthesize.Settings(**QUICK, copies=2),
-        synthesize.Inputs(prompts=prompts, pipeline=pipeline),
+        synthesize.Inputs(prompts=parted(tmp_path, prompts, 1)[0], pipeline=pipeline),
         synthesize.Outputs(shard_file=tmp_path / "two.parquet"),
     )
     two = tables.read(tmp_path / "two.parquet", tables.SHARD).set_index(["study_id", "draw"])

@@ -6,22 +6,30 @@ import pytest
 import torch
 
 from synvlp import job
-from synvlp.images import drawing, synthesize
+from synvlp.images import drawing, partition, synthesize
 from synvlp.models import pipeline as pipelines
 from synvlp.models import sampler
 from synvlp.store import images, tables
-from synvlp.store.seeds import seed_of
+from synvlp.store.seeds import seed_of, shard_of
 
 QUICK = {"steps": 3, "batch": 8, "min_deviation": 0.0, "max_saturated": 1.0}
 
 
-def drawn(folder, prompts, pipeline, shards=1, **settings):
+def parted(folder, prompts, shards, splits=("train", "val")):
+    """Paths of the shards' prompts."""
+    parts = [folder / f"prompts-{shard}-of-{shards}.parquet" for shard in range(shards)]
+    settings = partition.Settings(splits=list(splits))
+    partition.run(settings, partition.Inputs(prompts=prompts), partition.Outputs(parts=parts))
+    return parts
+
+
+def drawn(folder, prompts, pipeline, shards=1, splits=("train", "val"), **settings):
     """All shards as one table."""
     paths = [folder / f"{shard}-of-{shards}.parquet" for shard in range(shards)]
-    for shard, path in enumerate(paths):
+    for path, part in zip(paths, parted(folder, prompts, shards, splits), strict=True):
         synthesize.run(
-            synthesize.Settings(**QUICK | settings, shard=shard, shards=shards),
-            synthesize.Inputs(prompts=prompts, pipeline=pipeline),
+            synthesize.Settings(**QUICK | settings),
+            synthesize.Inputs(prompts=part, pipeline=pipeline),
             synthesize.Outputs(shard_file=path),
         )
     return tables.read_all(paths, tables.SHARD)
@@ -198,14 +206,14 @@ def test_wrong_settings_say_so(prompts, pipeline, tmp_path, wrong, message):
         drawn(tmp_path, prompts, pipeline, **wrong)
 
 
-def test_a_shard_that_does_not_exist_says_so(prompts, pipeline, tmp_path):
-    settings = synthesize.Settings(shard=2, shards=2)
-    with pytest.raises(job.JobError, match="counted from 0"):
-        synthesize.run(
-            settings,
-            synthesize.Inputs(prompts=prompts, pipeline=pipeline),
-            synthesize.Outputs(shard_file=tmp_path / "x.parquet"),
-        )
+def test_a_new_report_changes_the_prompts_of_its_shard_alone(prompts, tmp_path):
+    frame = tables.read(prompts, tables.PROMPTS)
+    more = pd.concat([frame, frame.tail(1).assign(study_id="new", split="train")], ignore_index=True)
+    tables.write(more, tmp_path / "more.parquet", tables.PROMPTS)
+    before = [path.read_bytes() for path in parted(tmp_path, prompts, 4)]
+    after = [path.read_bytes() for path in parted(tmp_path, tmp_path / "more.parquet", 4)]
+    changed = [number for number in range(4) if before[number] != after[number]]
+    assert changed == [shard_of("new", 4)]
 
 
 @pytest.mark.parametrize("kind", ["dpm++", "ddim"])

@@ -2,13 +2,17 @@
 
 import errno
 import logging
+import os
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
 
 import pytest
 
-from synvlp import cli, job
+from synvlp import cli, job, processes
+from synvlp.store import files
 
 
 class Settings(job.Settings):
@@ -29,7 +33,9 @@ class Outputs(job.Files):
 
 
 def module(run) -> SimpleNamespace:
-    return SimpleNamespace(__name__="synvlp.job", __doc__="A job.", Settings=Settings, Inputs=Inputs, Outputs=Outputs, run=run)
+    return SimpleNamespace(
+        __name__="synvlp.job", __doc__="A job.", Settings=Settings, Inputs=Inputs, Outputs=Outputs, run=run
+    )
 
 
 def call(run, folder: Path, *words: str) -> int:
@@ -120,3 +126,50 @@ def test_scratch_keeps_state_over_a_kill(tmp_path, monkeypatch):
     assert make().load()["weights"]["a"].tolist() == [1, 1]
     make().remove()
     assert make().load() is None
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch) -> job.Scratch:
+    monkeypatch.setenv("SYNVLP_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("SYNVLP_CHECKPOINT_SECONDS", "1000")
+    source = tmp_path / "in"
+    source.write_text("x")
+    return job.Scratch("synvlp.job", Settings(), Inputs(source=source))
+
+
+@pytest.mark.parametrize("number", processes.SIGNALS)
+def test_a_loop_ends_between_two_steps_with_its_state_saved(scratch, number):
+    begun = []
+    with pytest.raises(job.Stopped, match=f"stopped by {number.name} at step 3 of 9; the next start"), job.stoppable():
+        for step in range(1, 10):
+            begun.append(step)
+            if step == 3:
+                os.kill(os.getpid(), number)
+                os.kill(os.getpid(), number)
+            scratch.checkpoint(lambda step=step: {"step": step}, f"at step {step} of 9")
+    assert begun == [1, 2, 3]
+    assert scratch.load() == {"step": 3}
+
+
+def test_without_a_loop_a_signal_ends_the_job_at_once_and_leaves_no_part(tmp_path, caplog):
+    def run(settings, inputs, outputs):
+        with files.replacing(outputs.target) as part:
+            part.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert call(run, tmp_path) == processes.STOPPED
+    assert "try stopped by SIGTERM" in caplog.text
+    assert not list((tmp_path / "sub").iterdir())
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_command_of_a_job_is_read_back_as_the_same_job(tmp_path):
+    settings = Settings(names=[], limit=7)
+    given = Inputs(source=tmp_path / "a b", more=None), Outputs(target=tmp_path / "c")
+    verb, *words = job.command("try", settings, *given)
+    found = vars(cli.parser(verb, module(None)).parse_args(words))
+    assert found["inputs.source"] == str(tmp_path / "a b") and found["outputs.target"] == str(tmp_path / "c")
+    assert "inputs.more" not in found
+    assert Settings(**{name[9:]: value for name, value in found.items() if name.startswith("settings.")}) == settings

@@ -68,6 +68,30 @@ def test_package_data_is_seen_by_the_module_that_names_it(package):
     assert provenance.fingerprint("pack.stage.c") == before["c"]
 
 
+def test_package_data_beside_modules_is_seen_by_those_that_name_it_or_import_the_package(package):
+    for name in ("rates.json", "page.html", "loose.css"):
+        (package / "stage" / name).write_text("one")
+    edit(package, "stage/a.py", "x = 1", 'x = "rates"')
+    edit(package, "stage/c.py", "z = 3", 'z = "page.html of this package"')
+
+    def changed(name: str) -> set[str]:
+        before = {module: provenance.fingerprint(f"pack.stage.{module}") for module in "abc"}
+        edit(package, f"stage/{name}", "one", "two")
+        return {module for module in "abc" if provenance.fingerprint(f"pack.stage.{module}") != before[module]}
+
+    assert changed("rates.json") == {"a"}
+    assert changed("loose.css") == {"a"}  # the one that says `from pack.stage import …`
+
+
+def test_an_outline_tells_which_function_changed(package):
+    (package / "stage/d.py").write_text("LIMIT = 1\n\nclass K:\n    size = 2\n\n    def g(self):\n        return 1\n")
+    before = provenance.outline("pack.stage.d")
+    assert set(before) == {"(top level)", "K", "K.g"}
+    edit(package, "stage/d.py", "return 1", "return 2  # two")
+    after = provenance.outline("pack.stage.d")
+    assert {name for name in after if after[name] != before[name]} == {"K.g"}
+
+
 def test_a_missing_module_is_named(package):
     with pytest.raises(ValueError, match="no module pack\\.stage\\.d"):
         provenance.fingerprint("pack.stage.d")

@@ -20,7 +20,7 @@ class Outputs(job.Files):
     """What every kind of corpus is turned into."""
 
     studies: Path = job.file("table of studies (Parquet)")
-    reports: Path = job.file("raw reports, private (Parquet)")
+    reports: Path = job.private_file("raw reports (Parquet)")
     images: Path = job.file("square gray images (Parquet)")
     annotations: Path = job.file("boxes and masks (Parquet)")
     rejected: Path = job.file("what was set aside, with the reason (CSV)")

@@ -46,7 +46,7 @@ class Inputs(job.Files):
 class Outputs(corpus.Outputs):
     """The corpus, with what only a drawn one can have."""
 
-    identifiers: Path = job.file("planted identifiers: where each stands in its raw report (Parquet)")
+    identifiers: Path = job.private_file("planted identifiers: where each stands in its raw report (Parquet)")
     preview: Path = job.file("a few images with labels, masks and boxes (PNG)")
 
 

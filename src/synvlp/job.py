@@ -208,11 +208,11 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _asked.signal, _asked.looks = "", False
     before = {number: signal.signal(number, _on_signal) for number in processes.SIGNALS}
     try:
         yield
     finally:
+        _asked.signal, _asked.looks = "", False
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -335,12 +335,12 @@ class Scratch:
         Raises:
             Stopped: a signal asked for it. With several processes, all end after the same step.
         """
+        _asked.looks = True
         stop = processes.here.any(bool(_asked.signal))
         if stop or self.due():
             self.save(state())
         if stop:
             raise Stopped(f"stopped by {_asked.signal or 'a signal'} {place}; the next start goes on from there")
-        _asked.looks = True
 
     def save(self, state: dict) -> None:
         """Save tensors, numbers, text, lists and dicts of them, whole or not at all; of several processes, one does."""

@@ -1,7 +1,6 @@
 """Pre-training on two processes: losses, gradients and weights are those of one process with the joined batch."""
 
 import json
-import re
 import runpy
 import signal
 import subprocess
@@ -68,7 +67,7 @@ def test_two_processes_compute_what_one_does(cases, tmp_path, capfd):
 
 
 def test_two_processes_stop_and_go_on_to_what_one_ends_in(files_of, stopped, tmp_path):
-    options = {"steps": 12, "validate_every": 4, "rate": 1e-7}  # so that rounding does not grow
+    options = {"rate": 1e-7}  # so that rounding does not grow
     settings, inputs, whole = files_of("mgca", "whole", **options)
     mgca.run(settings, inputs, whole)
     settings, _, outputs = files_of("mgca", "two", **options, processes=2)
@@ -76,11 +75,11 @@ def test_two_processes_stop_and_go_on_to_what_one_ends_in(files_of, stopped, tmp
 
     status, text = stopped(words, signal.SIGTERM)
     assert status == processes.STOPPED, text
-    last = text.splitlines()[-1]
-    assert re.search(r"pretrain-mgca stopped by SIGTERM at step \d+ of 12; the next start goes on from there$", last)
+    said = "pretrain-mgca stopped by SIGTERM at step 2 of 4; the next start goes on from there"
+    assert text.splitlines()[-1].endswith(said)
     assert text.count("2 processes, each of which takes 2 of a batch of 4") == 1
     saved = list((tmp_path / "scratch").glob("*/state.pt"))
-    assert 0 < torch.load(saved[0], weights_only=True)["step"] < 12
+    assert torch.load(saved[0], weights_only=True)["step"] == 2
     assert not outputs.image_encoder.exists()
 
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from synvlp import job
+from synvlp import job, processes
 from synvlp.encoders import baseline, batches, convirt, gloria, loop, mgca, network
 from synvlp.models import image_encoder, text_encoder
 from synvlp.store import files, weights
@@ -100,6 +100,20 @@ def test_a_killed_training_goes_on_to_the_same_bytes(method, files_of, tmp_path)
     assert not resumed.image_encoder.exists()
     MODULES[method].run(settings, inputs, resumed)
     assert contents(resumed) == contents(whole)
+    assert not list((tmp_path / "scratch").glob("*"))
+
+
+def test_a_stopped_training_goes_on_to_the_same_bytes(files_of, stopped, tmp_path):
+    settings, inputs, whole = files_of("gloria", "whole")
+    gloria.run(settings, inputs, whole)
+    _, _, outputs = files_of("gloria", "stopped")
+    status, text = stopped(job.command("pretrain-gloria", settings, inputs, outputs), signal.SIGTERM)
+    assert status == processes.STOPPED, text
+    said = "pretrain-gloria stopped by SIGTERM at step 2 of 4; the next start goes on from there"
+    assert text.splitlines()[-1].endswith(said)
+    assert not outputs.image_encoder.exists()
+    gloria.run(settings, inputs, outputs)
+    assert contents(outputs) == contents(whole)
     assert not list((tmp_path / "scratch").glob("*"))
 
 

@@ -47,6 +47,16 @@ def test_encoder_takes_the_pretrained_weights_and_gives_five_maps(encoder):
     assert unet.Decoder("resnet18", (8,) * 5, 3)(maps, 64).shape == (2, 3, 64, 64)
 
 
+def test_an_untrained_decoder_expects_little_foreground():
+    torch.manual_seed(0)
+    maps = [
+        torch.randn(4, channels, side, side) for channels, side in ((64, 32), (64, 16), (128, 8), (256, 4), (512, 2))
+    ]
+    probability = unet.Decoder("resnet18", (16,) * 5, 3)(maps, 64).sigmoid()
+    assert probability.mean().item() == pytest.approx(unet.PRIOR, rel=0.5)
+    assert probability.amax() < 0.5
+
+
 def test_weights_of_another_architecture_are_refused(encoder):
     state = image_encoder.read_state(encoder["image_encoder"])
     with pytest.raises(job.JobError, match="image_encoder"):

@@ -1,5 +1,6 @@
 """U-Net on a pre-trained ResNet, and the losses it is trained with."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from synvlp.models import image_encoder
 FOCAL_GAMMA = 2.0
 FOCAL_WEIGHT = 10.0
 SMOOTH = 1.0  # pixels, in the soft Dice
+PRIOR = 0.02  # foreground that an untrained decoder predicts everywhere (Lin et al., 2017)
 
 
 class Decoder(nn.Module):
@@ -21,6 +23,8 @@ class Decoder(nn.Module):
         super().__init__()
         network = _network(architecture, channels, labels)
         self.decoder, self.head = network.decoder, network.segmentation_head
+        # Most pixels are background; from 0.5 everywhere, the first hundred steps would teach nothing else.
+        nn.init.constant_(self.head[0].bias, math.log(PRIOR / (1 - PRIOR)))
 
     def forward(self, maps: list[Tensor], size: int) -> Tensor:
         """Logits (b, labels, size, size) from the five feature maps, fine to coarse."""

@@ -47,7 +47,15 @@ class Checkout:
         return [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2", *words]
 
     def environment(self, **more: str) -> dict[str, str]:
-        return {**os.environ, "HF_HUB_OFFLINE": "1", **more}
+        """The tests' own, with the checkout's code where it has some."""
+        code = {"PYTHONPATH": str(self.folder / "src")} if (self.folder / "src").is_dir() else {}
+        return {**os.environ, "HF_HUB_OFFLINE": "1", **code, **more}
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run a command here; never raises."""
+        return subprocess.run(
+            words, cwd=self.folder, env=self.environment(**environment), capture_output=True, text=True
+        )
 
     def artifacts(self) -> dict[str, bytes]:
         """Every result but logs and benchmarks, by its path."""
@@ -89,3 +97,33 @@ def copied(finished: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the finished checkout, with its provenance."""
     shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
     return Checkout(tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def versioned_once(finished: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The finished checkout with code of its own, as a git repository whose artifacts DVC has recorded."""
+    folder = tmp_path_factory.mktemp("versioned") / "checkout"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    made = Checkout(folder)
+    for name in ("src", ".dvc", "studies"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("tmp", "cache"), dirs_exist_ok=True)
+    for name in (".gitignore", ".gitattributes", ".dvcignore"):
+        shutil.copy(ROOT / name, folder)
+    for words in (
+        ("git", "init", "--quiet", "--initial-branch", "main"),
+        ("git", "config", "user.name", "tests"),
+        ("git", "config", "user.email", "tests@localhost"),
+        (sys.executable, "-m", "synvlp", "record", "tiny.yaml"),
+        ("git", "add", "--all"),
+        ("git", "commit", "--quiet", "--message", "first"),
+    ):
+        done = made.run(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return made
+
+
+@pytest.fixture
+def versioned(versioned_once: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the recorded checkout, to change."""
+    shutil.copytree(versioned_once.folder, tmp_path / "versioned", symlinks=True)
+    return Checkout(tmp_path / "versioned")

@@ -3,9 +3,12 @@
 import shutil
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+
+from synvlp.store import seeds
 
 pytestmark = pytest.mark.workflow
 ENCODER = "results/tiny/encoders/{method}/{source}/seed-0/image_encoder.safetensors"
@@ -32,7 +35,8 @@ def wait_for(pattern: str, checkout, process, seconds: float = 300) -> None:
 
 
 def forget(checkout, *folders: str) -> None:
-    """Remove results, so that they must be made again."""
+    """Remove results, so that they must be made again, and not be taken from the last run."""
+    shutil.rmtree(checkout.folder / "scratch/last")
     for folder in folders:
         assert list(checkout.folder.glob(folder)), folder
         for path in checkout.folder.glob(folder):
@@ -47,7 +51,7 @@ def test_the_whole_study_ends_in_tables_and_a_page(finished):
     comparison = pd.read_csv(tables / "comparison.csv")
     assert {"convirt", "gloria", "mgca", "random"} <= set(comparison.method)
     assert "<html" in (tables / "index.html").read_text()
-    assert not (finished.folder / "scratch").exists() or not list((finished.folder / "scratch").iterdir())
+    assert not [path for path in (finished.folder / "scratch").iterdir() if path.name != "last"]
 
 
 def test_a_second_run_does_nothing(finished):
@@ -160,3 +164,77 @@ def test_a_failing_jobs_message_reaches_the_user(copied):
     assert result.returncode != 0
     text = result.stderr + result.stdout
     assert "not a readable Parquet table" in text and "shards/0.parquet" in text
+
+
+SMALL = """
+corpora:
+  phantom: null
+  mine: {kind: manifest, path: mine/manifest.csv}
+generators: {diffusion: {corpus: mine}}
+images: {shards: 3}
+pair_sets:
+  real: {corpus: mine}
+  synthetic: {corpus: mine}
+tasks:
+  datasets:
+    findings: {corpus: mine}
+    regions: {corpus: mine}
+    lesions: {corpus: mine}
+"""
+
+
+def collection(folder, reports: int) -> None:
+    """A collection of 16 images with texts, and of reports without an image."""
+    folder.mkdir(exist_ok=True)
+    rows = ["image_id,patient_id,file,split,text"]
+    for number in range(16):
+        if not (folder / f"{number}.png").exists():
+            noise = np.random.default_rng(number).integers(0, 255, (16, 16), dtype=np.uint8)
+            Image.fromarray(noise).resize((64, 64)).save(folder / f"{number}.png")
+        split = "val" if number < 4 else "train"
+        rows.append(f'i{number},p{number},{number}.png,{split},"IMPRESSION: Opacity {number} cm wide on the left."')
+    rows += [f'r{number},q{number},,train,"IMPRESSION: Effusion of {number} ml."' for number in range(reports)]
+    (folder / "manifest.csv").write_text("\n".join(rows))
+
+
+def test_a_report_without_an_image_draws_its_own_shard_and_trains_no_generator(checkout):
+    (checkout.folder / "small.yaml").write_text(SMALL)
+    images = "results/tiny/images/diffusion/mine/images.parquet"
+    words = (images, "--configfile", "tiny.yaml", "small.yaml")
+    collection(checkout.folder / "mine", reports=5)
+    assert checkout.snakemake(*words).returncode == 0
+    before = pd.read_parquet(checkout.folder / images).set_index("study_id").image
+    collection(checkout.folder / "mine", reports=6)
+    assert checkout.snakemake(*words).returncode == 0
+    after = pd.read_parquet(checkout.folder / images).set_index("study_id").image
+    assert set(after.index) - set(before.index) == {"r5"}
+    assert (after[before.index] == before).all()
+    logs = checkout.folder / "results/tiny/logs"
+    again = {str(path.relative_to(logs)): "taken again" in path.read_text() for path in logs.rglob("*.log")}
+    assert again["train_autoencoder/diffusion.log"] and again["train_diffusion/diffusion.log"]
+    computed = [number for number in range(3) if not again[f"synthesize/diffusion/mine/{number}.log"]]
+    assert computed == [seeds.shard_of("r5", 3)]
+
+
+def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_same_bytes(finished, checkout):
+    """One method, one source: the artifacts are those of the whole study, but for its tables."""
+    (checkout.folder / "few.yaml").write_text("encoders: {methods: [gloria]}\nsources: {real: null}\n")
+    words = ("--configfile", "tiny.yaml", "few.yaml", "--cores", "1")
+    for log in (
+        "draw_phantoms/*",
+        "anonymize/*",
+        "train_autoencoder/*",
+        "synthesize/*/*/1*",
+        "pretrain/*/*/*",
+        "detect/*/*/*/*",
+    ):
+        process = checkout.start(*words)
+        wait_for(f"results/tiny/logs/{log}", checkout, process)
+        checkout.kill(process)
+        checkout.snakemake("--unlock", *words)
+    done = checkout.snakemake(*words)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found, wanted = checkout.artifacts(), finished.artifacts()
+    compared = [name for name in found if "/tables/" not in name and not name.endswith("code.json")]
+    assert len(compared) > 60
+    assert [name for name in compared if found[name] != wanted[name]] == []

@@ -119,17 +119,19 @@ def _output(job: Job, name: str, path: str) -> tuple[str, dict[str, Any]]:
 
 
 def _params(keys: Iterable[str], configs: Mapping[str, Mapping]) -> list[dict[str, list[str]]]:
-    """Those of the keys that each file has."""
-    found = {name: [key for key in keys if _has(config, key)] for name, config in configs.items()}
+    """Those of the keys that each file has; of a key that it lacks, the section that would hold it."""
+    found = {name: sorted({_there(config, key) for key in keys} - {""}) for name, config in configs.items()}
     return [{name: there} for name, there in found.items() if there]
 
 
-def _has(config: Any, key: str) -> bool:
+def _there(config: Any, key: str) -> str:
+    found = []
     for part in key.split("."):
         if not isinstance(config, Mapping) or part not in config:
-            return False
+            break
         config = config[part]
-    return True
+        found.append(part)
+    return ".".join(found)
 
 
 def _module_name(job: Job) -> str:

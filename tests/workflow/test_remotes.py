@@ -1,0 +1,173 @@
+"""Remotes and link types: a real S3 server, an ordinary user with symbolic links, a full disk, a read-only folder."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.workflow
+LOCK = "studies/tiny/dvc.lock"
+KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.fixture
+def s3():
+    """The address of an S3 server on this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None and time.monotonic() < end, "the S3 server does not answer"
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def dvc(checkout, *words: str) -> str:
+    done = checkout.run(sys.executable, "-m", "dvc", *words, **KEYS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def hashes(checkout, stage: str) -> dict[str, str]:
+    """Path -> MD5 of a stage's outputs, as recorded."""
+    lock = yaml.safe_load((checkout.folder / LOCK).read_text())
+    return {out["path"]: out["md5"] for out in lock["stages"][stage]["outs"]}
+
+
+def test_artifacts_go_to_s3_and_come_back_without_what_is_private(versioned, s3, tmp_path):
+    import boto3
+
+    client = boto3.client(
+        "s3", endpoint_url=s3, aws_access_key_id="tests", aws_secret_access_key="tests", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="study")
+    dvc(versioned, "remote", "add", "--quiet", "--default", "cloud", "s3://study/artifacts")
+    dvc(versioned, "remote", "modify", "cloud", "endpointurl", s3)
+    stages = [f"studies/tiny/dvc.yaml:{name}" for name in ("draw_phantoms-phantom", "tabulate-classification")]
+    dvc(versioned, "push", "--quiet", *stages)
+    held = {item["Key"] for item in client.list_objects_v2(Bucket="study")["Contents"]}
+    held = {"".join(key.split("/")[-2:]) for key in held}
+    drawn = hashes(versioned, "draw_phantoms-phantom")
+    private = {md5 for path, md5 in drawn.items() if Path(path).name in {"reports.parquet", "identifiers.parquet"}}
+    assert len(private) == 2 and not private & held
+    assert set(drawn.values()) - private <= held
+
+    done = versioned.run("git", "commit", "--all", "--quiet", "--message", "a remote")
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(versioned.folder / "results/tiny/tables")
+    shutil.rmtree(versioned.folder / ".dvc/cache")
+    dvc(versioned, "pull", "--quiet", stages[1])
+    assert (versioned.folder / "results/tiny/tables/classification.csv").is_file()
+
+
+def owned(checkout, folder: Path, user: int) -> None:
+    """Give a copy of the checkout to a user."""
+    shutil.copytree(checkout.folder, folder, symlinks=True)
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, user, user, follow_symlinks=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a test as another user")
+@pytest.mark.parametrize("links", ["symlink", "copy"])
+def test_an_ordinary_user_runs_again_what_dvc_has_linked(versioned_once, links):
+    user = 65534
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "checkout"
+        owned(versioned_once, folder, user)
+
+        def run(*words: str) -> subprocess.CompletedProcess:
+            caches = {"XDG_CACHE_HOME": str(folder / ".cache"), "DVC_SITE_CACHE_DIR": str(folder / ".dvc/site")}
+            environment = {**versioned_once.environment(), "PYTHONPATH": str(folder / "src"), "HOME": name, **caches}
+            return subprocess.run(
+                words,
+                cwd=folder,
+                env=environment,
+                user=user,
+                group=user,
+                capture_output=True,
+                text=True,
+            )
+
+        done = run(sys.executable, "-m", "dvc", "config", "cache.type", links)
+        assert done.returncode == 0, done.stderr
+        config = folder / "tiny.yaml"
+        for dpi in (90, 80):
+            config.write_text((versioned_once.folder / "tiny.yaml").read_text() + f"  draw_figure: {{dpi: {dpi}}}\n")
+            done = run(*versioned_once.command())
+            assert done.returncode == 0, done.stderr[-3000:]
+            assert "stages recorded" in done.stderr
+            picture = folder / "results/tiny/tables/classification.png"
+            assert picture.is_symlink() == (links == "symlink")
+        assert "Nothing to be done" in run(*versioned_once.command(), "-n").stderr
+
+
+def test_a_full_disk_says_so_and_leaves_nothing_half_written(versioned, tmp_path):
+    """Scratch and results lie on a file system of a few megabytes."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        target = "results/tiny/encoders/random/none/seed-0/image_encoder.safetensors"
+        folder = (versioned.folder / target).parent
+        shutil.rmtree(folder)
+        folder.symlink_to(small)
+        done = versioned.snakemake(target)
+        assert done.returncode != 0
+        assert "No space left on device" in done.stderr + done.stdout
+        assert "Traceback" not in (versioned.folder / "results/tiny/logs/init_encoder/random/seed-0.log").read_text()
+        assert not list(small.iterdir())
+        folder.unlink()
+        done = versioned.snakemake(target)
+        assert done.returncode == 0, done.stderr[-2000:]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a test as another user")
+def test_a_read_only_folder_of_results_says_so_and_loses_nothing(versioned_once):
+    user = 65534
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "checkout"
+        owned(versioned_once, folder, user)
+        tables = folder / "results/tiny/tables"
+        before = {path.name: path.read_bytes() for path in tables.iterdir()}
+        tables.chmod(0o555)
+        (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text() + "  draw_figure: {dpi: 90}\n")
+        done = subprocess.run(
+            versioned_once.command(),
+            cwd=folder,
+            env={**versioned_once.environment(), "PYTHONPATH": str(folder / "src"), "HOME": name},
+            user=user,
+            group=user,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode != 0
+        assert "Permission denied" in done.stderr + done.stdout
+        assert {path.name: path.read_bytes() for path in tables.iterdir()} == before

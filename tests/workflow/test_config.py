@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -130,3 +131,15 @@ def test_environment_variables(monkeypatch):
     monkeypatch.setenv("SYNVLP_OPEN_CXR", "here/open")
     study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/open.yaml").read_text())))
     assert study.parts.corpora["open"].path == "here/open/manifest.csv"
+
+
+def test_a_rule_asks_for_a_gpu_and_a_thread_for_each_process():
+    class Wildcards(SimpleNamespace):
+        def items(self):
+            return vars(self).items()
+
+    study = Study(changed(encoders__pretrain__processes=4, generators__diffusion__train_diffusion__processes=2))
+    wildcards = Wildcards(method="gloria", source="real", seed="0", generator="diffusion")
+    assert study.processes("pretrain")(wildcards) == 4
+    assert study.processes("train_diffusion")(wildcards) == 2
+    assert study.processes("train_autoencoder")(wildcards) == 1

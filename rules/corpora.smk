@@ -23,8 +23,8 @@ rule draw_phantoms:
         corpus=study.names("corpora", kind="phantom"),
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("draw_phantoms"),
         code=study.code("draw_phantoms"),
@@ -54,8 +54,8 @@ rule read_manifest:
         corpus=study.names("corpora", kind="manifest"),
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         settings=study.settings("read_manifest"),
         code=study.code("read_manifest"),
@@ -84,8 +84,8 @@ rule read_iu:
         corpus=study.names("corpora", kind="iu"),
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2000),
+        runtime=minutes(60),
     params:
         settings=study.settings("read_iu"),
         code=study.code("read_iu"),

@@ -38,8 +38,8 @@ rule train_tokenizer:
         "<benchmarks>/train_tokenizer.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         settings=study.settings("train_tokenizer"),
         code=study.code("train_tokenizer"),
@@ -62,8 +62,8 @@ rule build_pairs:
         "<benchmarks>/build_pairs/{pair_set}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory(4000),
+        runtime=minutes(120),
     params:
         settings=study.settings("build_pairs"),
         code=study.code("build_pairs"),
@@ -97,8 +97,8 @@ rule pretrain:
         method="convirt|gloria|mgca",
     threads: study.processes("pretrain")
     resources:
-        mem_mb=8000,
-        runtime=2880,
+        mem_mb=memory(8000),
+        runtime=minutes(2880),
         gpu=study.processes("pretrain"),
     params:
         settings=study.settings("pretrain"),
@@ -129,8 +129,8 @@ rule init_encoder:
         method="random|imagenet",
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
         settings=study.settings("init_encoder"),
         code=study.code("init_encoder"),

@@ -34,8 +34,8 @@ rule select_pairs:
         "<benchmarks>/select_pairs/{generator}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         settings=study.settings("select_pairs"),
         code=study.code("select_pairs"),
@@ -59,8 +59,8 @@ rule train_autoencoder:
         "<benchmarks>/train_autoencoder/{generator}.tsv"
     threads: study.processes("train_autoencoder")
     resources:
-        mem_mb=4000,
-        runtime=2880,
+        mem_mb=memory(4000),
+        runtime=minutes(2880),
         gpu=study.processes("train_autoencoder"),
     params:
         settings=study.settings("train_autoencoder"),
@@ -87,8 +87,8 @@ rule train_diffusion:
         generator=study.names("generators", kind="diffusion"),
     threads: study.processes("train_diffusion")
     resources:
-        mem_mb=4000,
-        runtime=2880,
+        mem_mb=memory(4000),
+        runtime=minutes(2880),
         gpu=study.processes("train_diffusion"),
     params:
         settings=study.settings("train_diffusion"),
@@ -120,8 +120,8 @@ rule finetune_diffusion:
         generator=study.names("generators", kind="finetuned"),
     threads: study.processes("finetune_diffusion")
     resources:
-        mem_mb=32000,
-        runtime=2880,
+        mem_mb=memory(32000),
+        runtime=minutes(2880),
         gpu=study.processes("finetune_diffusion"),
     params:
         settings=study.settings("finetune_diffusion"),
@@ -150,8 +150,8 @@ rule adopt_pipeline:
         generator=study.names("generators", kind="published"),
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=memory(16000),
+        runtime=minutes(60),
     params:
         settings=study.settings("adopt_pipeline"),
         code=study.code("adopt_pipeline"),

@@ -21,8 +21,8 @@ rule partition:
         "<benchmarks>/partition/{corpus}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         settings=study.settings("partition"),
         code=study.code("partition"),
@@ -42,8 +42,8 @@ rule synthesize:
         "<benchmarks>/synthesize/{generator}/{corpus}/{shard}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=memory(4000),
+        runtime=minutes(480),
         gpu=1,
     params:
         settings=study.settings("synthesize"),
@@ -71,8 +71,8 @@ rule screen:
         "<benchmarks>/screen/{generator}/{corpus}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
         gpu=1,
     params:
         settings=study.settings("screen"),
@@ -96,8 +96,8 @@ rule contact_sheet:
         "<benchmarks>/contact_sheet/{generator}/{corpus}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("contact_sheet"),
         code=study.code("contact_sheet"),

@@ -26,8 +26,8 @@ rule anonymize:
         "<benchmarks>/anonymize/{corpus}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         settings=study.settings("anonymize"),
         code=study.code("anonymize"),
@@ -52,8 +52,8 @@ rule measure_anonymization:
         "<benchmarks>/measure_anonymization/{corpus}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("measure_anonymization"),
         code=study.code("measure_anonymization"),
@@ -75,8 +75,8 @@ rule split_sections:
         "<benchmarks>/split_sections/{corpus}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("split_sections"),
         code=study.code("split_sections"),
@@ -99,8 +99,8 @@ rule write_prompts:
         "<benchmarks>/write_prompts/{corpus}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("write_prompts"),
         code=study.code("write_prompts"),

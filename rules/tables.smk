@@ -25,8 +25,8 @@ rule tabulate:
         task="|".join(study.tasks()),
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("tabulate"),
         code=study.code("tabulate"),
@@ -46,8 +46,8 @@ rule summarize:
         "<benchmarks>/summarize.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("summarize"),
         code=study.code("summarize"),
@@ -68,8 +68,8 @@ rule compare:
         "<benchmarks>/compare.tsv"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory(8000),
+        runtime=minutes(240),
     params:
         settings=study.settings("compare"),
         code=study.code("compare"),
@@ -92,8 +92,8 @@ rule draw_figure:
         task="|".join(study.tasks()),
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("draw_figure"),
         code=study.code("draw_figure"),
@@ -116,8 +116,8 @@ rule write_page:
         "<benchmarks>/write_page.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=study.settings("write_page"),
         code=study.code("write_page"),

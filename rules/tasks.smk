@@ -24,8 +24,8 @@ rule build_classification_set:
         "<benchmarks>/build_classification_set/{dataset}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         settings=study.settings("build_classification_set"),
         code=study.code("build_classification_set"),
@@ -48,8 +48,8 @@ rule build_segmentation_set:
         "<benchmarks>/build_segmentation_set/{dataset}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         settings=study.settings("build_segmentation_set"),
         code=study.code("build_segmentation_set"),
@@ -72,8 +72,8 @@ rule build_detection_set:
         "<benchmarks>/build_detection_set/{dataset}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         settings=study.settings("build_detection_set"),
         code=study.code("build_detection_set"),
@@ -95,8 +95,8 @@ rule encode:
         "<benchmarks>/encode/{dataset}/{method}/{source}/seed-{seed}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
         gpu=1,
     params:
         settings=study.settings("encode"),
@@ -120,8 +120,8 @@ rule classify:
         "<benchmarks>/classify/{dataset}/{method}/{source}/seed-{seed}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=memory(4000),
+        runtime=minutes(480),
     params:
         settings=study.settings("classify"),
         code=study.code("classify"),
@@ -145,8 +145,8 @@ rule segment:
         "<benchmarks>/segment/{dataset}/{method}/{source}/seed-{seed}.tsv"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=memory(8000),
+        runtime=minutes(480),
         gpu=1,
     params:
         settings=study.settings("segment"),
@@ -171,8 +171,8 @@ rule detect:
         "<benchmarks>/detect/{dataset}/{method}/{source}/seed-{seed}.tsv"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=memory(8000),
+        runtime=minutes(480),
         gpu=1,
     params:
         settings=study.settings("detect"),

@@ -85,8 +85,14 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the tiny study ran to its end; tests that change it take a copy."""
-    made = make_checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    """A checkout in which the tiny study ran to its end; tests that change it take a copy.
+
+    SYNVLP_TEST_FINISHED names a folder that keeps it for the next session of tests, for whoever works on the tests.
+    """
+    kept = os.environ.get("SYNVLP_TEST_FINISHED")
+    if kept and Path(kept).is_dir():
+        return Checkout(Path(kept))
+    made = make_checkout(Path(kept) if kept else tmp_path_factory.mktemp("finished") / "checkout")
     result = made.snakemake()
     assert result.returncode == 0, result.stderr[-5000:]
     return made

@@ -229,7 +229,7 @@ def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_
         "detect/*/*/*/*",
     ):
         process = checkout.start(*words)
-        wait_for(f"results/tiny/logs/{log}", checkout, process)
+        wait_for(f"results/tiny/logs/{job}/**/*.log", checkout, process)
         checkout.kill(process)
         checkout.snakemake("--unlock", *words)
     done = checkout.snakemake(*words)

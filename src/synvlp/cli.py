@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     verb = words.pop(0)
     if verb in TOOLS:
-        return TOOLS[verb][0](words)
+        return _call(TOOLS[verb][0], words)
     if verb not in VERBS:
         print(f"synvlp: there is no verb '{verb}'{_nearest(verb)}; `synvlp --help` lists them", file=sys.stderr)
         return 2
@@ -232,6 +233,29 @@ def record(words: Sequence[str]) -> int:
     return 0
 
 
+def why(words: Sequence[str]) -> int:
+    """`synvlp why TARGET [OVERLAY …]`: how a result was made, from what is recorded, and what changed since."""
+    import json
+
+    from synvlp.versions import why as reasons
+
+    made = _tool("why", why, target="a file below results/, a rule, a stage, or a stage of dvc.yaml")
+    made.add_argument("--full", action="store_true", help="all settings, inputs and commands of every job")
+    made.add_argument("--json", action="store_true", help="print all of it as JSON")
+    asked = made.parse_args(words)
+    try:
+        found = reasons.explain(asked.target, _study(asked.overlays), asked.overlays)
+    except (ConfigError, reasons.Unknown) as error:
+        print(f"synvlp why: {error}", file=sys.stderr)
+        return 1
+    print(
+        json.dumps(reasons.as_data(found), indent=2, ensure_ascii=False)
+        if asked.json
+        else reasons.text(found, asked.full)
+    )
+    return 0
+
+
 # Verbs that are no jobs.
 TOOLS = {
     "check": (check, "Check config.yaml and overlays on it, and say what the study holds."),
@@ -239,6 +263,7 @@ TOOLS = {
     "plan": (plan, "Estimate what a study costs: jobs, GPU-hours, CPU-hours, disk, the longest chain."),
     "dvc-yaml": (dvc_yaml, "Write dvc.yaml from the workflow's rules."),
     "record": (record, "Record in dvc.lock what is finished and up to date; every run does it at its end."),
+    "why": (why, "Show how a result was made, and what changed since: settings, inputs, code."),
     "settings": (settings, "Print the reference of all settings."),
     "schema": (schema, "Print the JSON schema of the config."),
 }
@@ -248,8 +273,22 @@ class ConfigError(Exception):
     """A config that cannot be read or used."""
 
 
-def _tool(name: str, function: Callable) -> argparse.ArgumentParser:
+def _call(tool: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
+    """Call a tool; that the reader of its output has gone (`| head`) is no error."""
+    try:
+        status = tool(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _tool(name: str, function: Callable, **first: str) -> argparse.ArgumentParser:
+    """A tool's parser; `first` are the arguments before the overlays, with their meaning."""
     made = argparse.ArgumentParser(f"synvlp {name}", description=function.__doc__, allow_abbrev=False)
+    for argument, meaning in first.items():
+        made.add_argument(argument, metavar=argument.upper(), help=meaning)
     made.add_argument("overlays", nargs="*", metavar="OVERLAY", help="files such as studies/open.yaml")
     return made
 

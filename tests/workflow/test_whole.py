@@ -220,14 +220,7 @@ def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_
     """One method, one source: the artifacts are those of the whole study, but for its tables."""
     (checkout.folder / "few.yaml").write_text("encoders: {methods: [gloria]}\nsources: {real: null}\n")
     words = ("--configfile", "tiny.yaml", "few.yaml", "--cores", "1")
-    for log in (
-        "draw_phantoms/*",
-        "anonymize/*",
-        "train_autoencoder/*",
-        "synthesize/*/*/1*",
-        "pretrain/*/*/*",
-        "detect/*/*/*/*",
-    ):
+    for job in ("draw_phantoms", "anonymize", "train_autoencoder", "synthesize", "pretrain", "detect"):
         process = checkout.start(*words)
         wait_for(f"results/tiny/logs/{job}/**/*.log", checkout, process)
         checkout.kill(process)

@@ -27,10 +27,10 @@ open: $(VENV)/.run
 	$(BIN)/snakemake --cores $(CORES) --configfile studies/open.yaml
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 test-quick: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not workflow'
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile -m "not workflow and not slurm"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -90,12 +91,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     SYNVLP_TEST_FINISHED names a folder that keeps it for the next session of tests, for whoever works on the tests.
     """
     kept = os.environ.get("SYNVLP_TEST_FINISHED")
-    if kept and Path(kept).is_dir():
-        return Checkout(Path(kept))
-    made = make_checkout(Path(kept) if kept else tmp_path_factory.mktemp("finished") / "checkout")
-    result = made.snakemake()
-    assert result.returncode == 0, result.stderr[-5000:]
-    return made
+    folder = Path(kept) if kept else shared(tmp_path_factory) / "finished/checkout"
+    with filelock.FileLock(folder.parent.with_suffix(".lock")):  # whichever process of the tests comes first
+        done = folder.with_suffix(".done")
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            result = make_checkout(folder).snakemake()
+            assert result.returncode == 0, result.stderr[-5000:]
+            done.touch()
+    return Checkout(folder)
+
+
+def shared(factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a session of tests have in common."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture

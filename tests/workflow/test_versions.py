@@ -82,7 +82,7 @@ EDITS = {
         True,
     ),
     "one method's rate": (
-        [("tiny.yaml", "mgca: {hidden: 32", "mgca: {rate: 0.0007, hidden: 32")],
+        [("config.yaml", "  mgca:\n", "  mgca:\n    rate: 0.0007\n")],
         {"pretrain"} | TASKS | TABLES,
         "mgca",
         True,
@@ -106,8 +106,8 @@ EDITS = {
         True,
     ),
     "a task's metric": (
-        [("src/synvlp/tasks/scores.py", '"""\n\n', '"""\n\nEXTRA = 1\n')],
-        {"classify"} | TABLES,
+        [("src/synvlp/tasks/matching.py", "import numpy as np\n", "import numpy as np\n\nEXTRA = 1\n")],
+        {"detect"} | TABLES,
         "",
         True,
     ),
@@ -126,6 +126,8 @@ def test_what_an_edit_reruns(bench, name):
         if method:
             assert {job["wildcards"][0] for job in stale if job["rule"] == "pretrain"} == {method}
             assert {job["wildcards"][1] for job in stale if job["rule"] in TASKS} == {method}
+        if "detect" in rules and "segment" not in rules:
+            assert [job["wildcards"] for job in stale if job["rule"] == "tabulate"] == [["detection"]]
         found = following(every, stages_changed(bench))
         places = {tuple(job["output"]) for job in stale}
         assert found == places if same else found >= places

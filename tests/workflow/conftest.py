@@ -48,9 +48,10 @@ class Checkout:
         return [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2", *words]
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The tests' own, with the checkout's code where it has some."""
+        """The tests' own, with the environment's commands, and the checkout's code where it has some."""
         code = {"PYTHONPATH": str(self.folder / "src")} if (self.folder / "src").is_dir() else {}
-        return {**os.environ, "HF_HUB_OFFLINE": "1", **code, **more}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "HF_HUB_OFFLINE": "1", "PATH": path, **code, **more}
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
         """Run a command here; never raises."""

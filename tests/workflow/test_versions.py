@@ -167,8 +167,9 @@ def test_a_run_is_recorded_and_old_and_new_versions_come_back(versioned):
     done = versioned.snakemake()
     assert done.returncode == 0, done.stderr[-3000:]
     assert "versions: 7 of 62 stages recorded" in done.stderr
-    changed = git(versioned, "diff", "--stat", "--", "results", ".snakemake")
-    assert "tables" not in changed and changed.count("metadata") == 7
+    changed = git(versioned, "diff", "--name-only").split()
+    assert [Path(name).parent.name for name in changed].count("metadata") == 7
+    assert not any(name.startswith("results/") for name in changed)
     figure = versioned.folder / "results/tiny/tables/classification.png"
     new = figure.read_bytes()
     git(versioned, "commit", "--all", "--quiet", "--message", "coarser figures")
@@ -198,8 +199,9 @@ def test_a_clone_finds_nothing_to_do_and_never_gets_what_is_private(versioned, t
     assert {Path(name).name for name in set(here) - set(there)} == private
     assert all(here[name] == there[name] for name in there)
     secret = pd.read_parquet(versioned.folder / "results/tiny/corpora/phantom/identifiers.parquet")
+    secret = secret[~secret.category.isin(["date", "age"])]  # a date put in place of another may be a third one's
     secret = {text for text in secret.text if len(text) > 7 and " " in text}
-    assert len(secret) > 20
+    assert len(secret) > 100
     for path in remote.rglob("*"):
         if path.is_file():
             assert not any(text in held_text(path) for text in secret), path

@@ -142,6 +142,12 @@ def test_of_long_lists_only_the_difference_is_told():
     assert why._values(many, " ".join(reversed(many.split())), full=False).endswith("in another order")
 
 
+def test_of_long_values_equal_words_are_told_once():
+    assert why._brief("a a a b") == "a a a b"
+    assert why._brief(f"{'a ' * 20}b") == "a ×20 b"
+    assert why._brief(" ".join(map(str, range(30)))).endswith("10 11 … (30 values)")
+
+
 def test_a_changed_input_is_told_with_both_checksums():
     before = why._checksum("outside.csv")
     why._checksum.cache_clear()
@@ -376,7 +382,7 @@ def test_of_a_study_in_which_something_changed_exactly_that_is_told(whole):
     found = whole.why("all")
     place = "encoders.gloria.attention_temperature"
     told = {"kind": "setting", "name": "attention_temperature", "old": "4.0", "new": "3.5", "detail": [place]}
-    trained = ["pretrain gloria mixed 0", "pretrain gloria real 0"]
+    trained = ["pretrain gloria real 0", "pretrain gloria mixed 0"]
     assert causes(found) == [{"job": job, **told} for job in trained]
     assert anew(found) == whole.planned()
     overlay.write_text(kept)

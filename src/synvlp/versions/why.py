@@ -6,6 +6,7 @@ Nothing is run. Snakemake's notes say how each job was run; its DAG and the code
 import ast
 import difflib
 import functools
+import itertools
 import os
 import re
 import shlex
@@ -557,13 +558,22 @@ def _values(old: str, new: str, full: bool) -> str:
     return f"{len(before)} → {len(after)} values, {' and '.join(told) or 'in another order'}"
 
 
+def _brief(value: str) -> str:
+    """A setting's value; of a long list the first words, equal ones that follow each other once."""
+    runs = [(word, len(list(same))) for word, same in itertools.groupby(shlex.split(value))]
+    if sum(count for _, count in runs) <= LISTED:
+        return value
+    words = [word if count == 1 else f"{word} ×{count}" for word, count in runs]
+    return " ".join(words[:LISTED]) + (f" … ({len(value.split())} values)" if len(words) > LISTED else "")
+
+
 def _details(step: Step, full: bool, checksums: Mapping[str, str] | None = None) -> list[str]:
     """All about one job."""
     if not step.made:
         return [f"{step.title}{_state(step)}", "  nothing is recorded of how it was made"]
     taken = ", taken from an equal job before it" if step.taken else ""
     took = f", in {_duration(step.seconds)}{taken}" if step.seconds is not None else ""
-    settings = [f"{name} {value}".strip() for name, value in step.settings.items()]
+    settings = [f"{name} {value if full else _brief(value)}".strip() for name, value in step.settings.items()]
     shown = list(step.inputs.items()) if full else list(step.inputs.items())[:LISTED]
     inputs = [f"{short(sha) or 'not noted':{SHORT}}  {path}" for path, sha in shown]
     if len(shown) < len(step.inputs):

@@ -695,7 +695,6 @@ KEYS: dict[str, tuple[str, ...]] = {
     "build_pairs": ("encoders.build_pairs", "pair_sets.{pair_set}"),
     "pretrain": ("encoders.{method}", "encoders.imagenet_weights", "encoders.text_folder", "sources.{source}"),
     "init_encoder": (
-        "encoders.init_encoder",
         "encoders.pretrain.architecture",
         "encoders.pretrain.image_size",
         "encoders.imagenet_weights",
@@ -707,11 +706,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "classify": ("tasks.classify", "tasks.datasets.{dataset}.override"),
     "segment": ("tasks.segment", "tasks.datasets.{dataset}.override"),
     "detect": ("tasks.detect", "tasks.datasets.{dataset}.override"),
-    "tabulate": ("tables.tabulate", *_RUNS),
+    "tabulate": _RUNS,
     "summarize": _RUNS,
     "compare": ("tables.compare", *_RUNS),
     "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
-    "write_page": ("study", "tables.write_page", "tables.compare.reference", "corpora", "generators", *_RUNS),
+    "write_page": ("study", "tables.compare.reference", "corpora", "generators", *_RUNS),
 }
 
 

@@ -7,6 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import yaml
+
+from synvlp import dag
+from synvlp.study import Study, StudyError, overlaid
+
 ROOT = Path(__file__).parents[2]
 LIST = """
 import json
@@ -41,3 +46,59 @@ def test_dvc_yaml_is_what_the_rules_say():
     command = [sys.executable, "-m", "synvlp", "dvc-yaml", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_setting_of_a_job_is_among_its_keys(monkeypatch):
+    """What DVC watches in the config covers what changes a job's command."""
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    known = [(job.rule, Wildcards(job.wildcards), Study(config).keys(job.rule, job.wildcards)) for job in dag.jobs()]
+    before = settings_of(config, known)
+    tried = 0
+    for path, value in leaves(config):
+        changed = overlaid(config, nested(path, other(value)))
+        try:
+            after = settings_of(changed, known)
+        except (StudyError, ValueError):  # the value may not be changed to that
+            continue
+        tried += 1
+        for (rule, _, keys), old, new in zip(known, before, after, strict=True):
+            covered = any(path == key or path.startswith(f"{key}.") for key in keys)
+            assert old == new or covered, f"{path} changes {rule}, whose keys are {keys}"
+    assert tried > 150
+
+
+class Wildcards(dict):
+    """Wildcards as rules see them: by attribute."""
+
+    __getattr__ = dict.__getitem__
+
+
+def settings_of(config: dict, known: list) -> list[str]:
+    study = Study(config)
+    return [study.settings(rule)(wildcards) for rule, wildcards, _ in known]
+
+
+def leaves(config: dict, prefix: str = ""):
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def nested(path: str, value: object) -> dict:
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value
+
+
+def other(value: object) -> object:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value * 2 if value else 1
+    if isinstance(value, list):
+        return value[:-1] if len(value) > 1 else value * 2
+    return "another"

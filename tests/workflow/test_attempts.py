@@ -76,6 +76,16 @@ def test_the_profile_speaks_of_rules_and_variables_that_exist():
     assert set(re.findall(r"export (\w+)=", (ROOT / "profiles/slurm/cluster.env").read_text())) <= used
 
 
+def test_the_file_of_a_cluster_is_what_holds_without_it(monkeypatch):
+    source = ". profiles/slurm/cluster.env && env"
+    said = subprocess.run(["bash", "-euc", source], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    without = [attempts.limit(resource) for resource in attempts.LIMITS], profile()
+    for name, value in re.findall(r"^(SYNVLP_\w+)=(.*)$", said, flags=re.M):
+        monkeypatch.setenv(name, value)
+    assert os.environ["SYNVLP_MAX_MEM_MB"] and not os.environ["SYNVLP_ACCOUNT"]
+    assert ([attempts.limit(resource) for resource in attempts.LIMITS], profile()) == without
+
+
 def test_the_profile_keeps_what_holds_everywhere():
     default = yaml.safe_load((ROOT / "profiles/default/profile.v9+.yaml").read_text())
     made = profile()

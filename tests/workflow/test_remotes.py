@@ -83,46 +83,50 @@ def test_artifacts_go_to_s3_and_come_back_without_what_is_private(versioned, s3,
     assert (versioned.folder / "results/tiny/tables/classification.csv").is_file()
 
 
-def owned(checkout, folder: Path, user: int) -> None:
-    """Give a copy of the checkout to a user."""
-    shutil.copytree(checkout.folder, folder, symlinks=True)
-    for path in [folder, *folder.rglob("*")]:
-        os.chown(path, user, user, follow_symlinks=False)
+USER = 65534
+# An ordinary user, who may read what the tests' environment holds wherever that lies, and write only what is his.
+AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+AS_USER += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+only_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root, with setpriv, can run a test as another user"
+)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a test as another user")
-@pytest.mark.parametrize("links", ["symlink", "copy"])
-def test_an_ordinary_user_runs_again_what_dvc_has_linked(versioned_once, links):
-    user = 65534
+@pytest.fixture
+def users(versioned_once):
+    """A copy of the recorded checkout that belongs to an ordinary user, and a way to run commands there as that user."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
+        os.chown(name, USER, USER)
         folder = Path(name) / "checkout"
-        owned(versioned_once, folder, user)
+        shutil.copytree(versioned_once.folder, folder, symlinks=True)
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, USER, USER, follow_symlinks=False)
+        home = {"HOME": name, "XDG_CACHE_HOME": f"{name}/cache", "DVC_SITE_CACHE_DIR": f"{name}/site"}
+        checkout = type(versioned_once)(folder)
 
         def run(*words: str) -> subprocess.CompletedProcess:
-            caches = {"XDG_CACHE_HOME": str(folder / ".cache"), "DVC_SITE_CACHE_DIR": str(folder / ".dvc/site")}
-            environment = {**versioned_once.environment(), "PYTHONPATH": str(folder / "src"), "HOME": name, **caches}
-            return subprocess.run(
-                words,
-                cwd=folder,
-                env=environment,
-                user=user,
-                group=user,
-                capture_output=True,
-                text=True,
-            )
+            return checkout.run(*AS_USER, *words, **home)
 
-        done = run(sys.executable, "-m", "dvc", "config", "cache.type", links)
-        assert done.returncode == 0, done.stderr
-        config = folder / "tiny.yaml"
-        for dpi in (90, 80):
-            config.write_text((versioned_once.folder / "tiny.yaml").read_text() + f"  draw_figure: {{dpi: {dpi}}}\n")
-            done = run(*versioned_once.command())
-            assert done.returncode == 0, done.stderr[-3000:]
-            assert "stages recorded" in done.stderr
-            picture = folder / "results/tiny/tables/classification.png"
-            assert picture.is_symlink() == (links == "symlink")
-        assert "Nothing to be done" in run(*versioned_once.command(), "-n").stderr
+        yield checkout, run
+
+
+@only_root
+@pytest.mark.parametrize("links", ["symlink", "copy"])
+def test_an_ordinary_user_runs_again_what_dvc_has_linked(users, links):
+    checkout, run = users
+    done = run(sys.executable, "-m", "dvc", "config", "cache.type", links)
+    assert done.returncode == 0, done.stderr
+    config = checkout.folder / "tiny.yaml"
+    text = config.read_text()
+    for dpi in (90, 80):
+        config.write_text(f"{text}  draw_figure: {{dpi: {dpi}}}\n")
+        done = run(*checkout.command())
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "stages recorded" in done.stderr
+        picture = checkout.folder / "results/tiny/tables/classification.png"
+        assert picture.is_symlink() == (links == "symlink")
+    assert "Nothing to be done" in run(*checkout.command(), "-n").stderr
 
 
 def test_a_full_disk_says_so_and_leaves_nothing_half_written(versioned, tmp_path):
@@ -148,26 +152,15 @@ def test_a_full_disk_says_so_and_leaves_nothing_half_written(versioned, tmp_path
         subprocess.run(["umount", str(small)], check=True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a test as another user")
-def test_a_read_only_folder_of_results_says_so_and_loses_nothing(versioned_once):
-    user = 65534
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        folder = Path(name) / "checkout"
-        owned(versioned_once, folder, user)
-        tables = folder / "results/tiny/tables"
-        before = {path.name: path.read_bytes() for path in tables.iterdir()}
-        tables.chmod(0o555)
-        (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text() + "  draw_figure: {dpi: 90}\n")
-        done = subprocess.run(
-            versioned_once.command(),
-            cwd=folder,
-            env={**versioned_once.environment(), "PYTHONPATH": str(folder / "src"), "HOME": name},
-            user=user,
-            group=user,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode != 0
-        assert "Permission denied" in done.stderr + done.stdout
-        assert {path.name: path.read_bytes() for path in tables.iterdir()} == before
+@only_root
+def test_a_read_only_folder_of_results_says_so_and_loses_nothing(users):
+    checkout, run = users
+    tables = checkout.folder / "results/tiny/tables"
+    before = {path.name: path.read_bytes() for path in tables.iterdir()}
+    tables.chmod(0o555)
+    config = checkout.folder / "tiny.yaml"
+    config.write_text(config.read_text() + "  draw_figure: {dpi: 90}\n")
+    done = run(*checkout.command())
+    assert done.returncode != 0
+    assert "Permission denied" in done.stderr + done.stdout
+    assert {path.name: path.read_bytes() for path in tables.iterdir()} == before

@@ -166,7 +166,7 @@ def test_a_run_is_recorded_and_old_and_new_versions_come_back(versioned):
     edit(versioned, *FIGURES)
     done = versioned.snakemake()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "versions: 7 of 62 stages recorded" in done.stderr
+    assert "versions: 4 of 62 stages recorded" in done.stderr
     changed = git(versioned, "diff", "--name-only").split()
     assert [Path(name).parent.name for name in changed].count("metadata") == 7
     assert not any(name.startswith("results/") for name in changed)
@@ -229,9 +229,9 @@ def test_dvc_repro_runs_what_changed_and_spares_what_follows_from_equal_bytes(ve
 
 def test_dvc_experiments_and_diffs(versioned):
     git(versioned, "commit", "--allow-empty", "--quiet", "--message", "base")
-    dvc(versioned, "exp", "run", "--quiet", "--name", "fewer", "-S", "tiny.yaml:tables.compare.resamples=50", FILE)
+    dvc(versioned, "exp", "run", "--quiet", "--name", "fewer", "-S", "tiny.yaml:tables.compare.resamples=150", FILE)
     assert idle(versioned) and stages_changed(versioned) == set()
-    assert "resamples: 50" in (versioned.folder / "tiny.yaml").read_text()
+    assert "resamples: 150" in (versioned.folder / "tiny.yaml").read_text()
     shown = json.loads(dvc(versioned, "exp", "show", "--json"))
     names = [run["name"] for state in shown for run in (state.get("experiments") or [])]
     assert names == ["fewer"]
@@ -251,7 +251,7 @@ def test_a_failed_job_leaves_the_rest_recorded_and_its_old_version_restorable(ve
     edit(versioned, "src/synvlp/tables/page.py", "    import jinja2\n", '    raise RuntimeError("broken")\n')
     done = versioned.snakemake()
     assert done.returncode != 0
-    assert "versions: 6 of 62 stages recorded" in done.stderr and "1 not finished: write_page" in done.stderr
+    assert "versions: 3 of 62 stages recorded" in done.stderr and "1 not finished: write_page" in done.stderr
     assert not page.exists()
     dvc(versioned, "checkout", "--quiet", "results/tiny/tables/index.html")
     assert page.read_bytes() == before

@@ -94,7 +94,7 @@ only_root = pytest.mark.skipif(
 
 @pytest.fixture
 def users(versioned_once):
-    """A copy of the recorded checkout that belongs to an ordinary user, and a way to run commands there as that user."""
+    """A copy of the recorded checkout that belongs to an ordinary user, and a way to run commands there as he would."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         os.chown(name, USER, USER)

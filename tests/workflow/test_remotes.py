@@ -126,7 +126,7 @@ def test_an_ordinary_user_runs_again_what_dvc_has_linked(users, links):
         assert "stages recorded" in done.stderr
         picture = checkout.folder / "results/tiny/tables/classification.png"
         assert picture.is_symlink() == (links == "symlink")
-    assert "Nothing to be done" in run(*checkout.command(), "-n").stderr
+    assert "Nothing to be done" in run(*checkout.command(), "-n").stdout
 
 
 def test_a_full_disk_says_so_and_leaves_nothing_half_written(versioned, tmp_path):

@@ -35,4 +35,5 @@ def end(study: Study, overlays: Sequence[str]) -> None:
     # In a process of its own, which builds the DAG anew from the files as they are now.
     command = [sys.executable, "-m", "synvlp", "record", *overlays]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    print(done.stdout.strip() or done.stderr.strip()[-2000:], file=sys.stderr)
+    said = [done.stdout.strip(), done.stderr.strip()[-2000:] if done.returncode else ""]
+    print("\n".join(filter(None, said)), file=sys.stderr)

@@ -69,6 +69,8 @@ def record(study: Study, overlays: Sequence[str]) -> Iterator[str]:
         Refused: this folder has no versions, or DVC is set up in a way that cannot work.
         dag.DagError: Snakemake cannot build the DAG.
     """
+    from dvc.exceptions import DvcException
+
     _require_versions()
     check()
     remember_code(study)
@@ -77,7 +79,10 @@ def record(study: Study, overlays: Sequence[str]) -> Iterator[str]:
     if write(place, stages.text(made, overlays)):
         yield f"{place} is written anew"
     finished = {stage.name: stage for stage in made if stage.finished()}
-    recorded, changed = _commit(place, finished)
+    try:
+        recorded, changed = _commit(place, finished)
+    except DvcException as error:
+        raise Refused(f"DVC cannot record: {error}{f' ({error.__cause__})' if error.__cause__ else ''}") from error
     open_ones = [stage.name for stage in made if stage.name not in finished]
     shown = f": {', '.join(open_ones[:5])}{', …' if len(open_ones) > 5 else ''}" if open_ones else ""
     yield (

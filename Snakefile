@@ -2,15 +2,13 @@
 
 from snakemake.utils import min_version
 
-from synvlp import arrays, dag, environments
+from synvlp import dag, environments
 from synvlp.attempts import memory, minutes
-from synvlp.study import find_jobs
 from synvlp.versions import hooks
 
 min_version("9.25")
 
-arrays.become_own_job()
-find_jobs()
+environments.prepare()
 shell.prefix("exec ")  # a job takes the place of its shell, which would not pass on a signal
 
 

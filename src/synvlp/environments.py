@@ -5,10 +5,23 @@ the environment, and no result depends on its name.
 """
 
 import os
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from snakemake.deployment.env_modules import EnvModules
+
+from synvlp import arrays
+
+
+def prepare() -> None:
+    """Before the workflow is read: become an array task's own job, and let jobs find `synvlp`.
+
+    It is installed beside the Python that runs Snakemake.
+    """
+    arrays.become_own_job()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def image() -> str:

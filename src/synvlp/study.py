@@ -9,7 +9,6 @@ import functools
 import importlib
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -216,11 +215,6 @@ def overlaid(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str,
         inside = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
         both[key] = overlaid(both[key], value) if inside else value
     return both
-
-
-def find_jobs() -> None:
-    """Let jobs find `synvlp`: it is installed beside the Python that runs Snakemake."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 class Study:

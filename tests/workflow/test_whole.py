@@ -225,7 +225,7 @@ def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_
         (place.folder / "few.yaml").write_text("encoders: {methods: [gloria]}\nsources: {real: null}\n")
     assert planned(copied, *words) == TABLES
     assert copied.snakemake(*words).returncode == 0
-    for job in ("draw_phantoms", "anonymize", "train_autoencoder", "synthesize", "pretrain", "detect"):
+    for job in ("draw_phantoms", "anonymize", "train_autoencoder", "synthesize", "pretrain", "detect", "compare"):
         process = checkout.start(*words)
         wait_for(f"results/tiny/logs/{job}/**/*.log", checkout, process)
         checkout.kill(process)

@@ -285,15 +285,21 @@ def held_text(path: Path) -> str:
     return "\n".join(run.decode() for run in re.findall(rb"[\x20-\x7e]{8,}", data))
 
 
+def standing_alone(text: str) -> re.Pattern:
+    """An identifier that is no part of a longer word or number; "95yo" holds the age 95."""
+    after = r"\d|-\d" if text[-1].isdigit() else r"\w"
+    return re.compile(rf"(?<![\w-]){re.escape(text)}(?!{after})")
+
+
 def found_in_its_study(paths: list[Path], secret: pd.DataFrame) -> list[tuple[Path, str, str]]:
     """All identifiers, short ones, dates and ages too, in any text of the study that they are of.
 
     A date that is put in place of another can be another study's true date, so that only its own study tells. (It could
     be another date of the same report as well: in this corpus none is.) An age of 90 stands for all from 90 on.
     """
-    own = {study: sorted({*group.text} - {"90"}, key=len, reverse=True) for study, group in secret.groupby("study_id")}
     own = {
-        study: [re.compile(rf"(?<![\w-]){re.escape(text)}(?!\w|-\d)") for text in texts] for study, texts in own.items()
+        study: [standing_alone(text) for text in sorted({*group.text} - {"90"}, key=len, reverse=True)]
+        for study, group in secret.groupby("study_id")
     }
     found = []
     for path in paths:
@@ -316,10 +322,7 @@ def test_dvc_repro_runs_what_changed_and_spares_what_follows_from_equal_bytes(ve
     edit(versioned, *FIGURES)
     said = dvc(versioned, "repro", f"{FILE}:draw_figure-detection")
     assert re.findall(r"Running stage '.*:(.*)'", said) == ["draw_figure-detection"]
-    assert stages_changed(versioned) == {
-        *(f"results/tiny/tables/{task}.png" for task in ("classification", "segmentation")),
-        "results/tiny/tables/index.html",
-    }
+    assert {Path(path).stem for path in stages_changed(versioned)} == {"classification", "segmentation", "index"}
 
 
 def test_dvc_experiments_and_diffs(versioned):

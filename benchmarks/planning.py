@@ -1,4 +1,4 @@
-"""How long Snakemake takes to plan the paper's study, of which no data are needed.
+"""How long fingerprints of the code take, and how long Snakemake takes to plan the paper's study, without its data.
 
 `python benchmarks/planning.py [studies/NAME.yaml]`. Planning reads only the names and times of the files that a study
 does not make itself, so that empty files stand in for them, in a checkout of its own. For the plan with nothing to do,
@@ -24,15 +24,27 @@ from synvlp import dag
 from synvlp.study import Study, overlaid
 
 ROOT = Path(__file__).parent.parent
+FINGERPRINTS = """
+import sys, time
+from pathlib import Path
+import yaml
+from synvlp.study import Study, overlaid
+config = yaml.safe_load(Path("config.yaml").read_text())
+study = Study(overlaid(config, yaml.safe_load(Path(sys.argv[1]).read_text())))
+start, computing = time.perf_counter(), time.process_time()
+print(len(study.fingerprints()), time.perf_counter() - start, time.process_time() - computing)
+"""
 
 
 def main() -> None:
-    """Print the number of jobs to run and the seconds of planning: nothing made yet, and nothing to do."""
+    """Print how many fingerprints or jobs to run there are, and the seconds that it takes to find that out."""
     name = sys.argv[1] if len(sys.argv) > 1 else "studies/paper.yaml"
-    print(f"{name:26}{'jobs':>8}{'seconds':>9}{'of CPU':>9}")
+    print(f"{name:26}{'number':>8}{'seconds':>9}{'of CPU':>9}")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "checkout"
         environment = make_checkout(folder, name)
+        for what in ("fingerprints, all parsed", "fingerprints, as kept"):
+            show(what, fingerprints(folder, name, {**environment, "PYTHONPYCACHEPREFIX": f"{place}/bytecode"}))
         show("nothing made yet", plan(folder, name, environment))
         make_results(folder, name, environment)
         show("nothing to do", plan(folder, name, environment))
@@ -40,10 +52,19 @@ def main() -> None:
         show("nothing to do, new times", plan(folder, name, environment))
 
 
+def fingerprints(folder: Path, overlay: str, environment: dict[str, str]) -> tuple[int, float, float]:
+    """The number of modules that run a job, and the seconds that all their fingerprints take, without imports."""
+    words = [sys.executable, "-c", FINGERPRINTS, overlay]
+    found = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return int(found[0]), float(found[1]), float(found[2])
+
+
 def show(what: str, found: tuple[int, float, float]) -> None:
     """Print a row of the table."""
     jobs, seconds, computing = found
-    print(f"{what:26}{jobs:>8}{seconds:>9.1f}{computing:>9.1f}", flush=True)
+    print(f"{what:26}{jobs:>8}{seconds:>9.2f}{computing:>9.2f}", flush=True)
 
 
 def make_checkout(folder: Path, overlay: str) -> dict[str, str]:

@@ -10,6 +10,19 @@ from pathlib import Path
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes, tests of one file go to one of them, because they share what is expensive to make.
+
+    Those of the workflow share theirs among all processes (`once` in workflow/conftest.py), and each goes to whichever
+    process is free, the longest ones first: so no process ends minutes before the others.
+    """
+    items.sort(key=lambda item: item.path.name != "test_whole.py")
+    for item in items:
+        if not item.get_closest_marker("workflow"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture
 def stopped() -> Callable[[Sequence[str], signal.Signals], tuple[int, str]]:
     """Run `synvlp` with these words, send it a signal when it has first saved its state; its exit status and its log.

@@ -1,12 +1,43 @@
-"""Fingerprints of code: what a job runs, blind to comments, docstrings and formatting."""
+"""Fingerprints of code: what a job runs, blind to comments, docstrings and formatting.
+
+What a file's syntax tree says is kept beside it in __pycache__, as Python keeps its bytecode, so that only what was
+edited is parsed again.
+"""
 
 import ast
+import contextlib
 import functools
 import hashlib
+import importlib.util
+import json
+import re
+import sys
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from synvlp.store import files
+
 PACKAGE = Path(__file__).parent
+# What could be the name of a file of package data or of its folder.
+_NAME = re.compile(r"[\w.-]{1,255}")
+
+
+@dataclass(frozen=True)
+class _Syntax:
+    """What is asked of a file's syntax tree without docstrings.
+
+    Attributes:
+        digest: of the tree.
+        imports: all dotted names that it imports, of any package; of `from a import b` both a and a.b.
+        words: its text constants that could be the name of a file or folder.
+        relative: whether it has a relative import.
+    """
+
+    digest: str
+    imports: tuple[str, ...]
+    words: frozenset[str]
+    relative: bool
 
 
 def digest(parts: Iterable[str]) -> str:
@@ -41,7 +72,7 @@ def sources(module: str) -> list[Path]:
     """The files of a module's code: its own, those of all that it imports, and the data that they read."""
     found = set()
     for name in closure(module):
-        found |= {_path(name), *_data(name, _tree(name))}
+        found |= {_path(name), *_data(name)}
     return sorted(found)
 
 
@@ -50,7 +81,7 @@ def outline(module: str) -> dict[str, str]:
 
     What stands outside of them is "(top level)"; the package data that the module reads is by its file's name.
     """
-    tree = _bare(module)
+    tree = _bare(_path(module).read_bytes())
     top = []
     found = {}
     for node in tree.body:
@@ -61,14 +92,14 @@ def outline(module: str) -> dict[str, str]:
         else:
             top.append(ast.dump(node))
     found["(top level)"] = digest(top)
-    for path in _data(module, tree):
+    for path in _data(module):
         found[path.name] = digest([_content(path)])
     return found
 
 
 def docstring(module: str) -> str:
     """The first line of a module's docstring, without importing it."""
-    return (ast.get_docstring(_tree(module)) or "").partition("\n")[0]
+    return (ast.get_docstring(ast.parse(_path(module).read_bytes())) or "").partition("\n")[0]
 
 
 @functools.cache
@@ -84,35 +115,77 @@ def _path(module: str) -> Path | None:
 
 
 @functools.cache
-def _tree(module: str) -> ast.Module:
-    return ast.parse(_path(module).read_bytes())
-
-
-@functools.cache
 def _imports(module: str) -> tuple[str, ...]:
-    found = set()
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(f"{module}: relative imports are not used here")
-            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
-        else:
-            continue
-        found.update(name for name in names if _path(name))
-    return tuple(sorted(found))
+    syntax = _syntax(_path(module))
+    if syntax.relative:
+        raise ValueError(f"{module}: relative imports are not used here")
+    return tuple(name for name in syntax.imports if _path(name))
 
 
 @functools.cache
 def _code(module: str) -> str:
-    tree = _bare(module)
-    return digest([ast.dump(tree), *map(_content, _data(module, tree))])
+    return digest([_syntax(_path(module)).digest, *map(_content, _data(module))])
 
 
-def _bare(module: str) -> ast.Module:
-    """A module's syntax tree without docstrings."""
-    tree = ast.parse(_path(module).read_bytes())
+@functools.cache
+def _syntax(path: Path) -> _Syntax:
+    """What a file's tree says: as kept, if the file, the rules of this module and Python are the same, else parsed."""
+    source = path.read_bytes()
+    key = hashlib.sha256(b"\0".join([sys.version.encode(), _rules(), source])).hexdigest()
+    # Beside the bytecode, so that PYTHONPYCACHEPREFIX and several versions of Python work as they do for that.
+    place = Path(importlib.util.cache_from_source(str(path))).with_suffix(".syntax.json")
+    kept = _kept(place, key)
+    if kept is None:
+        kept = _parsed(source)
+        _keep(place, key, kept)
+    return kept
+
+
+@functools.cache
+def _rules() -> bytes:
+    return Path(__file__).read_bytes()
+
+
+def _parsed(source: bytes) -> _Syntax:
+    tree = _bare(source)
+    imports, words, relative = set(), set(), False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            relative |= node.level > 0
+            imports.update([str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAME.fullmatch(node.value):
+            words.add(node.value)
+    return _Syntax(digest([ast.dump(tree)]), tuple(sorted(imports)), frozenset(words), relative)
+
+
+def _kept(place: Path, key: str) -> _Syntax | None:
+    """What was kept of a file under this key; None if that is another, damaged or missing."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        held = json.loads(place.read_text(encoding="utf-8"))
+        if held["key"] == key and held["check"] == _check(key, held["syntax"]):
+            syntax = held["syntax"]
+            return _Syntax(
+                syntax["digest"], tuple(syntax["imports"]), frozenset(syntax["words"]), bool(syntax["relative"])
+            )
+    return None
+
+
+def _keep(place: Path, key: str, syntax: _Syntax) -> None:
+    plain = {**asdict(syntax), "imports": list(syntax.imports), "words": sorted(syntax.words)}
+    # A folder that may not be written, or a full disk: it is parsed anew each time.
+    with contextlib.suppress(OSError):
+        files.write_text(place, json.dumps({"key": key, "check": _check(key, plain), "syntax": plain}))
+
+
+def _check(key: str, plain: object) -> str:
+    return digest([key, json.dumps(plain, sort_keys=True)])
+
+
+def _bare(source: bytes) -> ast.Module:
+    """A syntax tree without docstrings."""
+    tree = ast.parse(source)
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
         if isinstance(node, documented) and _has_docstring(node):
@@ -133,7 +206,7 @@ def _content(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _data(module: str, tree: ast.Module) -> list[Path]:
+def _data(module: str) -> list[Path]:
     """The package data that a module reads (word lists, templates).
 
     A file beside modules is read by those that name it, with or without its ending, or else by whoever imports their
@@ -142,9 +215,9 @@ def _data(module: str, tree: ast.Module) -> list[Path]:
     here = _path(module)
     if here.name == "__init__.py":
         others = [path for path in here.parent.glob("*.py") if path != here]
-        named = {word for path in others for word in _words(ast.parse(path.read_bytes()))}
+        named = {word for path in others for word in _syntax(path).words}
         return [path for path in _data_files(here.parent) if not {path.name, path.stem} & named]
-    named = _words(tree)
+    named = _syntax(here).words
     found = [path for path in _data_files(here.parent) if {path.name, path.stem} & named]
     for folder in sorted(here.parent.iterdir()):
         if folder.name in named and folder.is_dir() and not (folder / "__init__.py").exists():
@@ -154,11 +227,6 @@ def _data(module: str, tree: ast.Module) -> list[Path]:
 
 def _data_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in {".txt", ".json", ".html", ".css", ".csv"})
-
-
-def _words(tree: ast.Module) -> set[str]:
-    """All text constants of a syntax tree."""
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def _has_docstring(node: ast.AST) -> bool:

@@ -145,10 +145,10 @@ class Cluster:
         """The ids of all processes of this cluster's jobs, after those of the daemons that look after them."""
         mine = [str(self.folder / "bin").encode(), b"SLURM_JOB_ID="]
         numbers = [int(process.name) for process in Path("/proc").iterdir() if process.name.isdecimal()]
-        jobs = [number for number in numbers if all(word in _read(number, "environ") for word in mine)]
+        jobs = [number for number in numbers if all(word in said_of(number, "environ") for word in mine)]
         # A slurmstepd wipes its own environment.
-        parents = {int((_read(number, "stat").rpartition(b")")[2].split() or [b"", b"0"])[1]) for number in jobs}
-        return [number for number in parents if _read(number, "comm").startswith(b"slurmstepd")] + jobs
+        parents = {int((said_of(number, "stat").rpartition(b")")[2].split() or [b"", b"0"])[1]) for number in jobs}
+        return [number for number in parents if said_of(number, "comm").startswith(b"slurmstepd")] + jobs
 
     def kill_steps(self) -> None:
         """SIGKILL to every process of every job; the daemons go first, so that none can tell of it."""
@@ -190,7 +190,7 @@ def wait_for(ready: Callable[[], object], what: str, seconds: float = 60, fail: 
         time.sleep(0.1)
 
 
-def _read(number: int, name: str) -> bytes:
+def said_of(number: int, name: str) -> bytes:
     """What the kernel says of a process; nothing if it has ended."""
     try:
         return Path("/proc", str(number), name).read_bytes()

@@ -1,15 +1,19 @@
 """The study on a real SLURM of one node: what it gets from it, and what it survives."""
 
+import contextlib
+import os
 import re
 import signal
 from pathlib import Path
 
 import pytest
-from one_node import wait_for
+from one_node import said_of, wait_for
 from runs import ENCODER, SHARDS
 
 pytestmark = pytest.mark.slurm
 LONG = "encoders={pretrain: {steps: 20000, processes: 1}}"  # never done before the test is
+SHORT = "encoders={pretrain: {steps: 40, processes: 1}}"  # long enough to be caught, short enough to wait for
+LOG = "results/tiny/logs/pretrain/convirt/real/seed-0.log"
 
 
 def rule_of(job: dict[str, str]) -> str:
@@ -66,7 +70,7 @@ def test_gpu_jobs_wait_for_each_other(both):
 def test_a_job_of_two_gpus_starts_once_with_a_process_for_each(both, troubles, cluster):
     (pretrain,) = [job for job in both.jobs if rule_of(job) == "pretrain"]
     assert (gpus_of(pretrain), pretrain["NumTasks"], pretrain["NumCPUs"]) == (2, "1", "2")
-    log = (both.cluster.folder / "results/tiny/logs/pretrain/convirt/real/seed-0.log").read_text()
+    log = (both.cluster.folder / LOG).read_text()
     assert log.count("2 processes, each of which takes 4 of a batch of 8") == log.count("done in") == 1
     assert troubles.wait() != 0
     assert Path(troubles.folder, "gpus.txt").read_text() == "0,1\n"
@@ -100,7 +104,7 @@ def test_the_last_lines_of_a_failed_job_reach_the_user(troubles, cluster):
 
 def test_a_long_job_outlives_scancel_a_killed_node_and_an_interrupted_snakemake(begun, cluster, tmp_path):
     study = begun.copy(tmp_path / "interrupted")
-    log = study.folder / "results/tiny/logs/pretrain/convirt/real/seed-0.log"
+    log = study.folder / LOG
     words = ["--configfile", "tiny.yaml", "study.yaml", "--config", LONG, "--", ENCODER]
     run = study.on(cluster, *words, SYNVLP_CHECKPOINT_SECONDS="1")
 
@@ -135,3 +139,41 @@ def test_a_long_job_outlives_scancel_a_killed_node_and_an_interrupted_snakemake(
         wait_for(lambda: goes_on(), "the second start to go on", 300)
     finally:
         run.end()
+
+
+def test_after_an_interrupted_snakemake_the_second_start_ends_in_the_bytes_of_an_undisturbed_run(
+    begun, cluster, tmp_path
+):
+    made = {name: begun.copy(tmp_path / name) for name in ("interrupted", "undisturbed")}
+    words = ["--configfile", "tiny.yaml", "study.yaml", "--config", SHORT, "--", ENCODER]
+    study = made["interrupted"].folder
+    runs = [made["interrupted"].on(cluster, *words, SYNVLP_CHECKPOINT_SECONDS="0")]
+    try:
+        # With its first state saved the job is held, so that it cannot end before Snakemake is interrupted, however
+        # fast the machine. SLURM lets it go on when it sends it the signal to end.
+        wait_for(lambda: held(cluster, "pretrain-convirt", study), "the job to have saved a state", 300)
+        runs[0].process.send_signal(signal.SIGINT)
+        assert runs[0].wait(60) != 0
+        wait_for(lambda: not cluster.steps(), "its job's processes to end")
+        assert "stopped by SIGTERM at step" in (study / LOG).read_text()
+        assert not (study / ENCODER).exists()
+
+        runs += [made["interrupted"].on(cluster, *words), made["undisturbed"].here(*words)]
+        assert [run.wait() for run in runs[1:]] == [0, 0], "".join(run.text()[-3000:] for run in runs[1:])
+        assert "going on from" in (study / LOG).read_text()
+        assert "going on from" not in (made["undisturbed"].folder / LOG).read_text()
+        assert (study / ENCODER).read_bytes() == (made["undisturbed"].folder / ENCODER).read_bytes()
+    finally:
+        for run in runs:
+            run.end()
+
+
+def held(cluster, verb: str, study: Path) -> bool:
+    """Stop the processes of a job that has saved a state, as Ctrl-Z would; whether there are any."""
+    if not any(study.glob("scratch/*/state.pt")):
+        return False
+    jobs = [number for number in cluster.steps() if verb.encode() in said_of(number, "cmdline")]
+    for number in jobs:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGSTOP)
+    return bool(jobs)

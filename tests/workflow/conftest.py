@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny.yaml"
+# Bytes from which a file is shared among copies of a checkout: weights and arrays, nine tenths of a study.
+LARGE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,22 @@ def make_checkout(folder: Path) -> Checkout:
     return Checkout(folder)
 
 
+def copy_checkout(source: Checkout, folder: Path) -> Checkout:
+    """A copy to change. Large files are hard links, so that a copy takes a few megabytes and not half a gigabyte.
+
+    That is safe as long as no test writes into a large file: jobs, Snakemake and DVC all replace files whole.
+    """
+    shutil.copytree(source.folder, folder, symlinks=True, copy_function=_copy_or_link)
+    return Checkout(folder)
+
+
+def _copy_or_link(source: str, target: str) -> None:
+    if Path(source).stat().st_size < LARGE:
+        shutil.copy2(source, target)
+    else:
+        os.link(source, target)
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return make_checkout(tmp_path / "checkout")
@@ -92,15 +111,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     SYNVLP_TEST_FINISHED names a folder that keeps it for the next session of tests, for whoever works on the tests.
     """
     kept = os.environ.get("SYNVLP_TEST_FINISHED")
-    folder = Path(kept) if kept else shared(tmp_path_factory) / "finished/checkout"
-    with filelock.FileLock(folder.parent.with_suffix(".lock")):  # whichever process of the tests comes first
-        done = folder.with_suffix(".done")
-        if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            result = make_checkout(folder).snakemake()
-            assert result.returncode == 0, result.stderr[-5000:]
-            done.touch()
-    return Checkout(folder)
+
+    def make(folder: Path) -> None:
+        result = make_checkout(folder).snakemake()
+        assert result.returncode == 0, result.stderr[-5000:]
+
+    return once(Path(kept) if kept else shared(tmp_path_factory) / "finished/checkout", make)
 
 
 def shared(factory: pytest.TempPathFactory) -> Path:
@@ -109,19 +125,32 @@ def shared(factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+def once(folder: Path, make: Callable[[Path], None]) -> Checkout:
+    """A checkout that is made by whichever process of the tests comes first; the others wait for it."""
+    with filelock.FileLock(folder.parent.with_suffix(".lock")):
+        done = folder.with_suffix(".done")
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return Checkout(folder)
+
+
 @pytest.fixture
 def copied(finished: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the finished checkout, with its provenance."""
-    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
-    return Checkout(tmp_path / "copy")
+    return copy_checkout(finished, tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")
 def versioned_once(finished: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """The finished checkout with code of its own, as a git repository whose artifacts DVC has recorded."""
-    folder = tmp_path_factory.mktemp("versioned") / "checkout"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    made = Checkout(folder)
+    return once(shared(tmp_path_factory) / "versioned/checkout", lambda folder: make_versioned(finished, folder))
+
+
+def make_versioned(finished: Checkout, folder: Path) -> None:
+    """Record a copy of the finished checkout."""
+    made = copy_checkout(finished, folder)
     for name in ("src", ".dvc", "studies"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("tmp", "cache"), dirs_exist_ok=True)
     for name in (".gitignore", ".gitattributes", ".dvcignore"):
@@ -136,11 +165,15 @@ def versioned_once(finished: Checkout, tmp_path_factory: pytest.TempPathFactory)
     ):
         done = made.run(*words)
         assert done.returncode == 0, done.stdout + done.stderr
-    return made
 
 
 @pytest.fixture
 def versioned(versioned_once: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the recorded checkout, to change."""
-    shutil.copytree(versioned_once.folder, tmp_path / "versioned", symlinks=True)
-    return Checkout(tmp_path / "versioned")
+    return copy_checkout(versioned_once, tmp_path / "versioned")
+
+
+@pytest.fixture(scope="module")
+def bench(versioned_once: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the recorded checkout in which edits are made and taken back."""
+    return copy_checkout(versioned_once, tmp_path_factory.mktemp("bench") / "checkout")

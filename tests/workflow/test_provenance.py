@@ -25,7 +25,7 @@ def package(tmp_path, monkeypatch):
 
 
 def forget():
-    for function in (provenance.closure, provenance._path, provenance._tree, provenance._imports, provenance._code):
+    for function in (provenance.closure, provenance._path, provenance._syntax, provenance._imports, provenance._code):
         function.cache_clear()
 
 
@@ -95,3 +95,62 @@ def test_an_outline_tells_which_function_changed(package):
 def test_a_missing_module_is_named(package):
     with pytest.raises(ValueError, match="no module pack\\.stage\\.d"):
         provenance.fingerprint("pack.stage.d")
+
+
+def kept(package):
+    """What is kept of the syntax of each file."""
+    found = sorted(package.rglob("*.syntax.json"))
+    assert {path.name.partition(".")[0] for path in found} >= {"a", "b"}
+    return found
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The sources that are parsed, in their order."""
+    sources = []
+    parse = provenance._parsed
+    monkeypatch.setattr(provenance, "_parsed", lambda source: sources.append(source) or parse(source))
+    return sources
+
+
+def test_only_what_was_edited_is_parsed_again(package, parsed):
+    before = provenance.fingerprint("pack.stage.a")
+    assert len(parsed) == 4  # c stands beside the data that the package may read
+    forget()
+    assert provenance.fingerprint("pack.stage.a") == before and len(parsed) == 4
+    edit(package, "stage/b.py", "y = 2", "y = 3")
+    assert provenance.fingerprint("pack.stage.a") != before and len(parsed) == 5
+    (package / "stage/b.py").write_text((package / "stage/b.py").read_text().replace("y = 3", "y = 2"))
+    forget()
+    assert provenance.fingerprint("pack.stage.a") == before
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"key": 1}', "another's", "changed"])
+def test_a_damaged_or_foreign_note_of_a_files_syntax_is_made_anew(package, parsed, damage):
+    before = provenance.fingerprint("pack.stage.a")
+    good = {path: path.read_text() for path in kept(package)}
+    texts = dict.fromkeys(good, damage)
+    if damage == "another's":
+        texts = dict(zip(good, reversed(good.values()), strict=True))
+    elif damage == "changed":
+        texts = {path: text.replace('"imports": [', '"imports": ["pack.stage.c"') for path, text in good.items()}
+    for path, text in texts.items():
+        path.write_text(text)
+    forget()
+    parsed.clear()
+    assert provenance.fingerprint("pack.stage.a") == before and len(parsed) >= 2
+    assert {path: path.read_text() for path in kept(package)} == good
+
+
+def test_without_a_place_for_notes_the_fingerprint_is_the_same(package, monkeypatch):
+    before = provenance.fingerprint("pack.stage.a")
+    for path in kept(package):
+        path.unlink()
+
+    def refused(*_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(provenance.files, "write_text", refused)
+    forget()
+    assert provenance.fingerprint("pack.stage.a") == before
+    assert not list(package.rglob("*.syntax.json"))

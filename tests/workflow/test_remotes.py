@@ -99,7 +99,8 @@ def users(versioned_once):
         Path(name).chmod(0o755)
         os.chown(name, USER, USER)
         folder = Path(name) / "checkout"
-        shutil.copytree(versioned_once.folder, folder, symlinks=True)
+        # A real copy, since the owner of its files changes.
+        shutil.copytree(versioned_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("scratch"))
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, USER, USER, follow_symlinks=False)
         home = {"HOME": name, "XDG_CACHE_HOME": f"{name}/cache", "DVC_SITE_CACHE_DIR": f"{name}/site"}

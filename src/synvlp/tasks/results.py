@@ -81,10 +81,16 @@ def entry(fraction: float, seed: int, metrics: dict[str, float], train: pd.DataF
 
 
 def write_metrics(path: Path, description: dict, settings: job.Settings, entries: Sequence[dict]) -> None:
-    """Write metrics.json: task, data set, settings and one entry per run."""
+    """Write metrics.json: task, data set, settings, one entry per run, and all metrics by the run's name.
+
+    The last are there for `dvc metrics`, which shows numbers in dictionaries and leaves out lists.
+    """
     dataset = {key: value for key, value in description.items() if key != "task"}
     content = {"task": description["task"], "dataset": dataset, "settings": settings.model_dump(mode="json")}
-    files.write_json(path, {**content, "results": list(entries)})
+    numbers: dict[str, dict] = {}
+    for run in entries:
+        numbers.setdefault(f"fraction-{run['fraction']:g}", {})[f"seed-{run['seed']}"] = run["metrics"]
+    files.write_json(path, {**content, "results": list(entries), "numbers": numbers})
 
 
 def write_predictions(frames: Sequence[pd.DataFrame], path: Path, table: tables.Table) -> None:

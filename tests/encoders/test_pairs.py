@@ -188,13 +188,14 @@ def sets_of(corpus, count=2, **changes):
 
 
 def test_sets_are_drawn_by_weight_and_a_longer_training_begins_like_a_shorter_one():
-    chosen, before = batches.draw_sets(np.array([0.25, 0.0, 0.75]), 8000, seed=1)
+    weights = np.array([[0.25, 0.0, 0.75]])
+    chosen, before = batches.draw_sets(weights, [8000], seed=1)
     assert set(chosen) == {0, 2}
     assert abs((chosen == 0).mean() - 0.25) < 0.02
     assert before[chosen == 2].tolist() == list(range((chosen == 2).sum()))
-    shorter = batches.draw_sets(np.array([0.25, 0.0, 0.75]), 100, seed=1)
+    shorter = batches.draw_sets(weights, [100], seed=1)
     assert (shorter[0] == chosen[:100]).all()
-    assert not (batches.draw_sets(np.array([0.5, 0.5]), 100, seed=2)[0] == shorter[0]).all()
+    assert not (batches.draw_sets(np.array([[0.5, 0.5]]), [100], seed=2)[0] == shorter[0]).all()
 
 
 def test_every_epoch_sees_every_training_pair_once(corpus):

@@ -1,5 +1,6 @@
 """What tables and figures call things, and the order in which they come."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 METHODS = ("random", "imagenet", "convirt", "gloria", "mgca")
@@ -43,13 +44,14 @@ def title(name: str) -> str:
 
 
 def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
-    """The distinct names: those in `first` in its order, then all others by name."""
+    """The distinct names: those in `first` in its order, then all others by name, numbers in them by value."""
     return sorted(set(names), key=lambda name: place(name, first))
 
 
-def place(name: str, first: Sequence[str]) -> tuple[int, str]:
+def place(name: str, first: Sequence[str]) -> tuple:
     """Sorting key for `ordered`."""
-    return (first.index(name) if name in first else len(first), name)
+    parts = tuple(int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name)))
+    return (first.index(name) if name in first else len(first), parts, name)
 
 
 def percent(fraction: float) -> str:

@@ -544,7 +544,7 @@ class Study:
 
     def _check_names(self) -> None:
         """Every name that a part of the config refers to must exist."""
-        parts = self.parts
+        parts, scaling = self.parts, self.parts.tables.draw_scaling
         wanted = [
             *((f"pair_sets.{key}.corpus", part.corpus, parts.corpora) for key, part in parts.pair_sets.items()),
             *(
@@ -569,7 +569,8 @@ class Study:
                 for key, members in parts.tables.ablations.items()
                 for name in members
             ),
-            *(("tables.draw_scaling.sources", name, parts.sources) for name in parts.tables.draw_scaling.sources),
+            *(("tables.draw_scaling.sources", name, parts.sources) for name in scaling.sources),
+            *([("tables.draw_scaling.reference", scaling.reference, parts.sources)] if scaling.sources else []),
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
                 for key, part in parts.tasks.datasets.items()
@@ -580,9 +581,6 @@ class Study:
             for key, name, known in wanted
             if name not in known
         ]
-        scaling = parts.tables.draw_scaling
-        if scaling.sources and scaling.reference not in parts.sources:
-            problems.append(f"tables.draw_scaling.reference: there is no source '{scaling.reference}'")
         problems += [
             f"tables.ablations.{key}: a source is named twice in {', '.join(members)}"
             for key, members in parts.tables.ablations.items()

@@ -190,9 +190,9 @@ def note(settings: Settings) -> str:
         f"{settings.resamples} bootstrap resamples of the test patients, the same for both encoders (paired); figures "
         f"are means over runs (encoder seeds × probe seeds), and intervals do not cover what other training runs would "
         f"change. p is the two-sided bootstrap p-value, Holm the same adjusted for all differences of that metric "
-        f"against {settings.reference}{others}, or against {settings.baseline}. "
-        f"Verdicts, at the 5 % level and not adjusted: equivalent if the 90 % interval lies within ±{m} (two one-sided tests); else superior or inferior if the "
-        f"95 % interval excludes 0; else not inferior if the 90 % interval lies above -{m}; else undecided. "
+        f"against {settings.reference}{others}, or against {settings.baseline}. Verdicts, at the 5 % level and not "
+        f"adjusted: equivalent if the 90 % interval lies within ±{m} (two one-sided tests); else superior or inferior "
+        f"if the 95 % interval excludes 0; else not inferior if the 90 % interval lies above -{m}; else undecided. "
         f"An interval that contains 0 is no proof of equality."
     )
 

@@ -104,11 +104,11 @@ def test_phases_that_cannot_be_are_refused(corpus, two_sets, changes, message):
 
 
 def test_the_best_step_is_one_of_the_last_phase_and_a_stopped_training_goes_on(files_of, two_sets, stopped):
-    """At this rate all later steps are worse than the first, which would be the best were it eligible."""
+    """The first step would be the best, were it one of the last phase."""
     options = {
         "steps": 6,
         "validate_every": 1,
-        "rate": 0.3,
+        "rate": 0.01,
         "warmup": 0.0,
         "weights": [1.0, 0.0, 0.0, 1.0],
         "phases": [2.0, 1.0],
@@ -119,7 +119,7 @@ def test_the_best_step_is_one_of_the_last_phase_and_a_stopped_training_goes_on(f
     summary = files.read_json(whole.summary)
     assert summary["settings"]["phases"] == [2.0, 1.0]
     assert summary["best_step"] == curve[curve.index > 4].idxmin()
-    assert list(curve.index) == [1, 2, 3, 4, 5, 6]
+    assert curve.idxmin() == 1
     with Image.open(whole.curve_picture) as picture:
         assert picture.size == (720, 480)
     _, _, outputs = files_of("convirt", "stopped", **two_sets, **options)

@@ -71,12 +71,13 @@ def test_a_difference_is_that_of_a_plain_paired_bootstrap(compared):
     row = grouped[(grouped.method == "convirt") & (grouped.source == "synthetic-vae")].iloc[0]
     sides = [frames["convirt", name] for name in ("synthetic-vae", "synthetic")]
     patients = sorted(set(sides[0].patient_id))
+    own = [dict(list(frame.groupby("patient_id"))) for frame in sides]
 
     def difference(drawn):
         found = []
-        for frame in sides:
-            parts = pd.concat([frame[frame.patient_id == patient] for patient in drawn])
-            found.append(np.mean([roc_auc_score(own.target, own.score) for _, own in parts.groupby("label")]))
+        for rows_of in own:
+            parts = pd.concat([rows_of[patient] for patient in drawn])
+            found.append(np.mean([roc_auc_score(part.target, part.score) for _, part in parts.groupby("label")]))
         return found[0] - found[1]
 
     assert row.value == pytest.approx(difference(patients))

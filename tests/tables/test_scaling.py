@@ -88,13 +88,14 @@ def test_slopes_are_those_of_a_plain_refit_of_each_resample(made):
     ]
     frames = [pd.read_parquet(path).query("fraction == 1.0") for path in inputs.predictions[:3]]
     patients = sorted(set(frames[0].patient_id))
+    own = [dict(list(frame.groupby("patient_id"))) for frame in frames]
     place = np.log2([PAIRS[name] for name in options["curve"]])
 
     def slope(drawn):
         areas = []
-        for frame in frames:
-            parts = pd.concat([frame[frame.patient_id == patient] for patient in drawn])
-            areas.append(np.mean([roc_auc_score(own.target, own.score) for _, own in parts.groupby("label")]))
+        for rows_of in own:
+            parts = pd.concat([rows_of[patient] for patient in drawn])
+            areas.append(np.mean([roc_auc_score(part.target, part.score) for _, part in parts.groupby("label")]))
         return np.polyfit(place, areas, 1)[0]
 
     row = slopes.query("method == 'convirt' and fraction == 1.0").iloc[0]
@@ -132,7 +133,7 @@ def test_the_figure_is_the_same_in_every_run(made, tmp_path):
         assert one.read_bytes() == other.read_bytes()
     with Image.open(first.png) as picture:
         assert picture.width == 1440 and picture.height > 800
-    assert "per doubling" not in first.svg.read_text()  # text as outlines
+    assert first.svg.read_text().count("<text") == 0  # text as outlines
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,10 @@ def draw(frame: pd.DataFrame, settings: Settings) -> "Figure":
     rows = [row for method in methods for row in ((method, None), *((method, other) for other in others))]
     places, height = figure.placed(rows)
     lines = list(dict.fromkeys(zip(frame["task"], frame["dataset"], frame["metric"], strict=True)))
+    margin = frame["margin"].max()
     across = max(len(set(part["fraction"])) for _, part in frame.groupby(["task", "dataset"]))
     with figure.style():
-        made = figure.sheet(figure.WIDTH, len(lines) * (height * figure.ROW + 1.1) + 0.05)
+        made = figure.sheet(figure.WIDTH, len(lines) * (height * figure.ROW + 1.1) + 0.3)
         grid = made.subplots(len(lines), across, sharey=True, squeeze=False)
         for (task, dataset, metric), line in zip(lines, grid, strict=True):
             here = frame[(frame["task"] == task) & (frame["dataset"] == dataset)]
@@ -110,8 +111,11 @@ def draw(frame: pd.DataFrame, settings: Settings) -> "Figure":
                 panel.set_title(f"{names.percent(fraction)} of labels", fontsize=8, color=figure.INK)
             for panel in line[len(fractions) :]:
                 panel.set_visible(False)
-            what = f"{names.title(metric)} minus that of {first}, with 95 % interval"
-            figure.frame(line, places, height, f"{task.capitalize()}: {dataset}", what)
+            figure.frame(line, places, height, f"{task.capitalize()}: {dataset}", f"{names.title(metric)}, difference")
+        said = (
+            f"Dots and lines: differences to {first} with 95 % intervals. Band: they count as none within ±{margin:g}."
+        )
+        made.supxlabel(said, fontsize=7, color=figure.INK, x=0.008, ha="left")
     return made
 
 

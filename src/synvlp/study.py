@@ -29,10 +29,10 @@ from synvlp.job import Settings
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 METHODS = ("convirt", "gloria", "mgca")
 TASKS = {"classification": "classify", "segmentation": "segment", "detection": "detect"}
-TRAINED = ("weights", "phases", "seed")  # settings of pre-training that a source and a seed stand for
+PRETRAINING = ("weights", "phases", "seed")  # settings of pre-training that a source and a seed stand for
 SCALED = (  # settings of draw-scaling that the sources and the comparison stand for
     *("task", "curve", "counted", "datasets", "methods", "sources", "encoder_seeds"),
-    *("baseline", "resamples", "seed"),
+    *("resamples", "seed"),
 )
 OF_A_SET = ("share", "copies")  # settings of build-pairs that a set of pairs has of its own
 
@@ -236,7 +236,7 @@ def schema() -> type[Section]:
 # Verb -> the settings that the workflow gives its job.
 GIVEN = {
     "init-encoder": ("seed", "architecture", "image_size"),
-    **{f"pretrain-{method}": TRAINED for method in METHODS},
+    **{f"pretrain-{method}": PRETRAINING for method in METHODS},
     "draw-scaling": SCALED,
     "draw-ablation": ("name", "members"),
     "compare": ("compared", "compared_with"),
@@ -607,7 +607,7 @@ class Study:
         found = [
             (
                 f"encoders.{method}",
-                options(f"encoders.{method}", *TRAINED),
+                options(f"encoders.{method}", *PRETRAINING),
                 {**part.pretrain, **getattr(part, method)},
             )
             for method in part.methods
@@ -696,7 +696,7 @@ def _scaling(study: Study, w: Any) -> dict[str, Any]:
     part, runs = study.parts.tables, study.scaling_runs(w.task)
     lists = {f"{name}s": [run[name] for run in runs] for name in ("dataset", "method", "source")}
     return {
-        **{name: getattr(part.compare, name) for name in ("baseline", "resamples", "seed")},
+        **{name: getattr(part.compare, name) for name in ("resamples", "seed")},
         **_all(part.draw_scaling, "sources"),
         **lists,
         "encoder_seeds": [run["seed"] for run in runs],
@@ -923,7 +923,7 @@ def _known_keys() -> list[str]:
     names: set[str] = set()
     todo: list[Any] = [schema()]
     for method in METHODS:
-        todo.append(options(f"encoders.{method}", *TRAINED))
+        todo.append(options(f"encoders.{method}", *PRETRAINING))
     while todo:
         model = todo.pop()
         if isinstance(model, type) and issubclass(model, BaseModel):

@@ -139,7 +139,6 @@ def test_the_figure_is_the_same_in_every_run(made, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task": "guessing"}, "task = guessing: should be one of classification"),
         ({"counted": ["real"]}, "counted has 1 entries for 4 files in summaries"),
         ({"curve": ["synthetic", "more"]}, "the pairs of more are not counted"),
         ({"sources": ["real"]}, "sources has 1 entries for 9 files in predictions"),

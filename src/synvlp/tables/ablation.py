@@ -64,7 +64,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
 def chosen(comparison: pd.DataFrame, members: list[str]) -> pd.DataFrame:
     """One row per value of a member (COLUMNS and margin), with its difference to the first; of first metrics."""
-    first = {task: metrics[0] for task, metrics in names.MAIN.items()}
+    first = {task: names.main(task, rows["metric"])[0] for task, rows in comparison.groupby("task")}
     frame = comparison[comparison["source"].isin(members) & (comparison["metric"] == comparison["task"].map(first))]
     key = ["task", "dataset", "metric", "fraction", "method", "source"]
     own = frame[frame["reference_method"] == ""][[*key, "value", "low", "high"]]
@@ -108,13 +108,11 @@ def draw(frame: pd.DataFrame, settings: Settings) -> "Figure":
             fractions = sorted(set(here["fraction"]))
             for panel, fraction in zip(line, fractions, strict=False):
                 _panel(panel, here[here["fraction"] == fraction], places, sorted(others))
-                panel.set_title(f"{names.percent(fraction)} of labels", fontsize=8, color=figure.INK)
+                panel.set_title(names.share(fraction), fontsize=8, color=figure.INK)
             for panel in line[len(fractions) :]:
                 panel.set_visible(False)
             figure.frame(line, places, height, f"{task.capitalize()}: {dataset}", f"{names.title(metric)}, difference")
-        said = (
-            f"Dots and lines: differences to {first} with 95 % intervals. Band: they count as none within ±{margin:g}."
-        )
+        said = f"Dots and lines: differences to {first} with 95 % intervals. Band: ±{margin:g}, which counts as none."
         made.supxlabel(said, fontsize=7, color=figure.INK, x=0.008, ha="left")
     return made
 

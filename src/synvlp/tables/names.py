@@ -59,6 +59,20 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.4g} %"
 
 
+def main(task: str, found: Iterable[str]) -> tuple[str, ...]:
+    """The metrics of a task's table, the first one being that of its figure.
+
+    Of a task that is not known here all that were `found` are taken, in alphabetical order, but those of one label.
+    """
+    known = MAIN.get(task)
+    return known or tuple(sorted({metric for metric in found if "/" not in metric}))
+
+
+def share(fraction: float, of: str = "labels") -> str:
+    """How many labels were used, for people: 10 % of labels."""
+    return f"{percent(fraction)} of {of}" if fraction else "no labels"
+
+
 def arm(method: str, source: str) -> str:
     """An encoder for people: ConVIRT, synthetic; random weights."""
     return title(method) if source == "none" else f"{title(method)}, {source}"

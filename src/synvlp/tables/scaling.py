@@ -35,7 +35,6 @@ class Settings(records.Runs):
     curve: list[str] = job.setting([], "the sources that make the curve")
     counted: list[str] = job.setting([], "the source that each summary counts the pairs of, in the summaries' order")
     reference: str = job.setting("real", "the source that is drawn as a line to compare with")
-    baseline: str = job.setting("random", "the method (with source none) that is drawn as a faint line")
     resamples: int = job.setting(1000, "bootstrap resamples of the test patients, as in compare", ge=100, le=100_000)
     seed: int = job.setting(0, "seeds the resamples, as in compare", ge=0)
     dpi: int = job.setting(200, "resolution of the PNG", unit="dots per inch", ge=50, le=600)
@@ -60,11 +59,9 @@ class Outputs(job.Files):
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Write points, slopes and the figure.
 
-    Raises JobError for an unknown task, lists that do not fit the files, files that are none of a training or of
+    Raises JobError for lists that do not fit the files, files that are none of a training or of
     predictions, and a source of the curve whose pairs are not counted.
     """
-    if settings.task not in names.MAIN:
-        raise job.JobError(f"task = {settings.task}: should be one of {', '.join(names.MAIN)}")
     pairs = counts(inputs.summaries, settings)
     points, slopes = [], []
     for dataset, paths in _by_dataset(settings, inputs.predictions).items():
@@ -99,7 +96,7 @@ def measured(dataset: str, paths: dict, pairs: dict[str, int], settings: Setting
     """Points and slopes of one data set. `paths`: (method, source, encoder seed) to its predictions."""
     drawing = comparison.Settings(resamples=settings.resamples, seed=settings.seed)
     values, _ = comparison.resampled(settings.task, dataset, paths, drawing)
-    metric = names.MAIN[settings.task][0]
+    metric = names.main(settings.task, [key[1] for key in values])[0]
     points, slopes = [], []
     for (fraction, _), arms in sorted(item for item in values.items() if item[0][1] == metric):
         place = {"dataset": dataset, "fraction": fraction, "metric": metric}
@@ -107,7 +104,7 @@ def measured(dataset: str, paths: dict, pairs: dict[str, int], settings: Setting
         for (method, source), found in sorted(means.items()):
             low, high = statistics.interval(found[1:], 0.95)
             own = {"source": source, "pairs": pairs.get(source, 0), "value": float(found[0]), "low": low, "high": high}
-            points += [{**place, "method": method, "role": role, **own} for role in _roles(method, source, settings)]
+            points += [{**place, "method": method, "role": role, **own} for role in _roles(source, settings)]
         for method in names.ordered((method for method, source in means if source in settings.curve), names.METHODS):
             own = [(pairs[source], means[method, source]) for source in settings.curve if (method, source) in means]
             if len({count for count, _ in own}) >= LEAST:
@@ -149,7 +146,7 @@ def draw(points: pd.DataFrame, slopes: pd.DataFrame, reference: str) -> "Figure"
             fitted = slopes[(slopes["dataset"] == dataset) & (slopes["fraction"] == fraction)]
             for method, panel in zip(methods, row, strict=True):
                 _panel(panel, here, fitted[fitted["method"] == method], method)
-            figure.heading(row[0], f"{dataset}, {names.percent(fraction)} of labels")
+            figure.heading(row[0], f"{dataset}, {names.share(fraction)}")
             row[0].set_ylabel(metric, color=figure.INK)
         for panel in grid[-1]:
             panel.set_xlabel("training pairs", color=figure.INK)
@@ -206,11 +203,11 @@ def _grouped(number: int) -> str:
     return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
-def _roles(method: str, source: str, settings: Settings) -> list[str]:
+def _roles(source: str, settings: Settings) -> list[str]:
     """What a run stands for in the figure."""
     found = ["curve"] if source in settings.curve else []
     found += ["reference"] if source == settings.reference else []
-    return found + (["baseline"] if (method, source) == (settings.baseline, "none") else [])
+    return found + (["baseline"] if source == "none" else [])
 
 
 def _by_dataset(settings: Settings, paths: list[Path]) -> dict[str, dict[tuple, Path]]:

@@ -6,14 +6,18 @@ each an equal part of its steps. A phase that is listed twice in a row is one ph
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 Phase = Mapping[str, float]  # set of pairs -> how often it is drawn, relative
 
 
-def as_phases(value: Any) -> Any:
-    """A source as its list of phases: a mapping alone is the only phase."""
-    return [value] if isinstance(value, Mapping) else value
+def section(name: Any) -> Any:
+    """The type of a source in the config, always a list of phases once it is checked; `name`: the type of names."""
+    phase = Annotated[dict[name, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    written = phase | list[phase]
+    return Annotated[list[phase], BeforeValidator(_as_phases, json_schema_input_type=written), Field(min_length=1)]
 
 
 def sets(source: Sequence[Phase]) -> list[str]:
@@ -36,3 +40,7 @@ def contrasts(ablations: Mapping[str, Sequence[str]], reference: str) -> list[tu
     """
     found = [(other, first) for first, *others in ablations.values() for other in others]
     return [pair for pair in dict.fromkeys(found) if pair[1] != reference]
+
+
+def _as_phases(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping) else value

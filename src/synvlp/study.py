@@ -13,15 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    create_model,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
 from synvlp import provenance, sources
 from synvlp.job import Settings
@@ -137,12 +129,6 @@ def schema() -> type[Section]:
         ),
         **{name: _field("encoders.pairs", name) for name in OF_A_SET},
     )
-    phase = Annotated[dict[Name, Annotated[float, Field(gt=0)]], Field(min_length=1)]
-    source = Annotated[
-        list[phase],
-        BeforeValidator(sources.as_phases, json_schema_input_type=phase | list[phase]),
-        Field(min_length=1),
-    ]
     encoders = create_model(
         "encoders",
         __base__=Section,
@@ -225,7 +211,7 @@ def schema() -> type[Section]:
         generators=(dict[Name, Annotated[generator, Field(discriminator="kind")]], {}),
         images=(images, images()),
         pair_sets=(dict[Name, pair_set], ...),
-        sources=(dict[Name, source], ...),
+        sources=(dict[Name, sources.section(Name)], ...),
         encoders=(encoders, ...),
         tasks=(tasks, ...),
         tables=(tables, tables()),

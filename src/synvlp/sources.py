@@ -4,7 +4,7 @@ A source of the config is a mapping from sets of pairs to weights, or a list of 
 each an equal part of its steps. A phase that is listed twice in a row is one phase of two parts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -40,6 +40,18 @@ def contrasts(ablations: Mapping[str, Sequence[str]], reference: str) -> list[tu
     """
     found = [(other, first) for first, *others in ablations.values() for other in others]
     return [pair for pair in dict.fromkeys(found) if pair[1] != reference]
+
+
+def without_method(
+    ablations: Mapping[str, Sequence[str]], methods_of: Callable[[str], Sequence[str]]
+) -> list[tuple[str, str, str]]:
+    """Ablation, its first source and another one that no method is pre-trained on both of: they have no comparison."""
+    return [
+        (name, first, other)
+        for name, (first, *others) in ablations.items()
+        for other in others
+        if not set(methods_of(first)) & set(methods_of(other))
+    ]
 
 
 def _as_phases(value: Any) -> Any:

@@ -572,6 +572,10 @@ class Study:
             for key, members in parts.tables.ablations.items()
             if len(set(members)) < len(members)
         ]
+        problems += [
+            f"tables.ablations.{key}: {first} and {other} have no method in common; encoders.only names those of a source"
+            for key, first, other in sources.without_method(parts.tables.ablations, self.methods_of)
+        ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
         if problems:

@@ -122,6 +122,13 @@ def test_the_scaling_figure_has_its_runs_and_counts_only_if_asked_for():
         ({"tables": {"ablations": {"order": ["mixed"]}}}, ["tables.ablations.order", "at least 2 items"]),
         ({"tables": {"ablations": {"order": ["mixed", "thenn"]}}}, ["tables.ablations.order", "'thenn'"]),
         ({"tables": {"ablations": {"order": ["mixed", "mixed"]}}}, ["tables.ablations.order", "named twice"]),
+        (
+            {
+                "encoders": {"only": {"real": ["mgca"], "mixed": ["convirt"]}},
+                "tables": {"ablations": {"a": ["real", "mixed"]}},
+            },
+            ["tables.ablations.a: real and mixed have no method in common"],
+        ),
         ({"tables": {"draw_scaling": {"sources": ["some"]}}}, ["tables.draw_scaling.sources", "'some'"]),
         (
             {"tables": {"draw_scaling": {"sources": ["mixed"], "reference": "reel"}}},

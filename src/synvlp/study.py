@@ -573,7 +573,7 @@ class Study:
             if len(set(members)) < len(members)
         ]
         problems += [
-            f"tables.ablations.{key}: {first} and {other} have no method in common; encoders.only names those of a source"
+            f"tables.ablations.{key}: {first} and {other} have no method in common (see encoders.only)"
             for key, first, other in sources.without_method(parts.tables.ablations, self.methods_of)
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:

@@ -76,11 +76,11 @@ rule pretrain:
     input:
         pairs=lambda w: expand(
             "<results>/encoders/pairs/{set}/pairs.parquet",
-            set=study.parts.sources[w.source],
+            set=study.sets_of(w.source),
         ),
         pixels=lambda w: expand(
             "<results>/encoders/pairs/{set}/pixels.npy",
-            set=study.parts.sources[w.source],
+            set=study.sets_of(w.source),
         ),
         tokenizer=rules.train_tokenizer.output.tokenizer,
         tokenizer_config=rules.train_tokenizer.output.config,

@@ -7,6 +7,8 @@ rule tables:
         expand("<results>/tables/{task}.{ending}", task=study.tasks(), ending=("png", "svg")),
         "<results>/tables/summary.csv",
         "<results>/tables/comparison.csv",
+        expand("<results>/tables/ablation-{ablation}.csv", ablation=study.parts.tables.ablations),
+        expand("<results>/tables/scaling-{task}-slopes.csv", task=study.scaled_tasks()),
         "<results>/tables/index.html",
 
 
@@ -102,12 +104,65 @@ rule draw_figure:
         " {params.settings} > {log} 2>&1"
 
 
+rule draw_ablation:
+    input:
+        comparison="<results>/tables/comparison.parquet",
+    output:
+        csv="<results>/tables/ablation-{ablation}.csv",
+        markdown="<results>/tables/ablation-{ablation}.md",
+        png="<results>/tables/ablation-{ablation}.png",
+        svg="<results>/tables/ablation-{ablation}.svg",
+    log:
+        "<logs>/draw_ablation/{ablation}.log",
+    benchmark:
+        "<benchmarks>/draw_ablation/{ablation}.tsv"
+    wildcard_constraints:
+        ablation="|".join(study.parts.tables.ablations) or "(?!)",
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
+    params:
+        settings=study.settings("draw_ablation"),
+        code=study.code("draw_ablation"),
+    shell:
+        "synvlp draw-ablation --comparison {input.comparison} --csv {output.csv} --markdown {output.markdown}"
+        " --png {output.png} --svg {output.svg} {params.settings} > {log} 2>&1"
+
+
+rule draw_scaling:
+    input:
+        predictions=lambda w: study.scaling_results("predictions.parquet", w.task),
+        summaries=list(study.pair_counts().values()),
+    output:
+        points="<results>/tables/scaling-{task}.csv",
+        slopes="<results>/tables/scaling-{task}-slopes.csv",
+        png="<results>/tables/scaling-{task}.png",
+        svg="<results>/tables/scaling-{task}.svg",
+    log:
+        "<logs>/draw_scaling/{task}.log",
+    benchmark:
+        "<benchmarks>/draw_scaling/{task}.tsv"
+    wildcard_constraints:
+        task="|".join(study.tasks()),
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=minutes(240),
+    params:
+        settings=study.settings("draw_scaling"),
+        code=study.code("draw_scaling"),
+    shell:
+        "synvlp draw-scaling --predictions {input.predictions} --summaries {input.summaries} --points {output.points}"
+        " --slopes {output.slopes} --png {output.png} --svg {output.svg} {params.settings} > {log} 2>&1"
+
+
 rule write_page:
     input:
         **{kind: list(shown.values()) for kind, shown in study.page().items()},
         comparison="<results>/tables/comparison.parquet",
-        tables=expand("<results>/tables/{task}.md", task=study.tasks()),
-        figures=expand("<results>/tables/{task}.svg", task=study.tasks()),
+        tables=expand("<results>/tables/{table}.md", table=study.shown("tables")),
+        figures=expand("<results>/tables/{figure}.svg", figure=study.shown("figures")),
     output:
         page="<results>/tables/index.html",
     log:

@@ -52,6 +52,8 @@ VERBS = {
     "summarize": "synvlp.tables.summary",
     "compare": "synvlp.tables.comparison",
     "draw-figure": "synvlp.tables.figure",
+    "draw-ablation": "synvlp.tables.ablation",
+    "draw-scaling": "synvlp.tables.scaling",
     "write-page": "synvlp.tables.page",
 }
 

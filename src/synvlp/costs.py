@@ -287,6 +287,7 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
     "detect": dense_work,
     "classify": probing_work,
     "compare": comparing_work,
+    "draw_scaling": comparing_work,
 }
 
 

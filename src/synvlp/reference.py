@@ -51,7 +51,7 @@ PLACES = {
     "screen": "images.screen",
     "contact-sheet": "images.contact_sheet",
     "train-tokenizer": "encoders.train_tokenizer",
-    "build-pairs": "encoders.build_pairs",
+    "build-pairs": "encoders.build_pairs; share and copies: pair_sets.NAME",
     "pretrain-convirt": "encoders.pretrain and encoders.convirt",
     "pretrain-gloria": "encoders.pretrain and encoders.gloria",
     "pretrain-mgca": "encoders.pretrain and encoders.mgca",
@@ -66,6 +66,8 @@ PLACES = {
     "tabulate": "tables.tabulate",
     "compare": "tables.compare",
     "draw-figure": "tables.draw_figure",
+    "draw-ablation": "tables.draw_ablation, and tables.ablations for name and members",
+    "draw-scaling": "tables.draw_scaling, with its sources as the curve",
     "write-page": "tables.write_page",
 }
 

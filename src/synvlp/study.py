@@ -15,12 +15,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
-from synvlp import provenance
+from synvlp import provenance, sources
 from synvlp.job import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 METHODS = ("convirt", "gloria", "mgca")
 TASKS = {"classification": "classify", "segmentation": "segment", "detection": "detect"}
+PRETRAINING = ("weights", "phases", "seed")  # settings of pre-training that a source and a seed stand for
+SCALED = (  # settings of draw-scaling that the sources and the comparison stand for
+    *("task", "curve", "counted", "datasets", "methods", "sources", "encoder_seeds"),
+    *("resamples", "seed"),
+)
+OF_A_SET = ("share", "copies")  # settings of build-pairs that a set of pairs has of its own
 
 
 class StudyError(Exception):
@@ -121,6 +127,7 @@ def schema() -> type[Section]:
             Name | None,
             _about("whose images they are paired with; left out: the corpus's own", None),
         ),
+        **{name: _field("encoders.pairs", name) for name in OF_A_SET},
     )
     encoders = create_model(
         "encoders",
@@ -131,6 +138,10 @@ def schema() -> type[Section]:
             _about("encoders without pre-training, as rows of every table", ["random"]),
         ),
         seeds=(list[int], _about("one encoder is pre-trained per method, source and seed", [0])),
+        only=(
+            dict[Name, Annotated[list[Literal[METHODS]], Field(min_length=1)]],
+            _about("by source, the methods that it is for; sources that are not named: all methods", {}),
+        ),
         imagenet_weights=(
             str | None,
             _about("ResNet weights (torchvision names, safetensors) to start from", None),
@@ -140,7 +151,7 @@ def schema() -> type[Section]:
             _about("BERT folder (transformers layout) to start from, with its tokenizer", None),
         ),
         train_tokenizer=_part("encoders.tokenizer"),
-        build_pairs=_part("encoders.pairs"),
+        build_pairs=_part("encoders.pairs", *OF_A_SET),
         pretrain=(dict[str, Any], _about("settings that all methods share", {})),
         **{method: (dict[str, Any], _about(f"settings of {method}, over those of pretrain", {})) for method in METHODS},
         init_encoder=_part("encoders.baseline", "seed", "architecture", "image_size"),
@@ -167,12 +178,24 @@ def schema() -> type[Section]:
         detect=_part("tasks.detection"),
     )
     runs = ("tasks", "datasets", "methods", "sources", "encoder_seeds")
+    members = Annotated[list[Name], Field(min_length=2)]
+    scaling = options(
+        "tables.scaling",
+        *SCALED,
+        sources=(list[Name], _about("the sources that make the curve; none: no figure", [])),
+    )
     tables = create_model(
         "tables",
         __base__=Section,
         tabulate=_part("tables.tabulate", "task", *runs[1:]),
-        compare=_part("tables.comparison", *runs, "exclusive"),
+        compare=_part("tables.comparison", *runs, "exclusive", "compared", "compared_with"),
         draw_figure=_part("tables.figure", "task", "baseline"),
+        ablations=(
+            dict[Name, members],
+            _about("sources that are compared in a table and a figure of their own: the others with the first", {}),
+        ),
+        draw_ablation=_part("tables.ablation", "name", "members"),
+        draw_scaling=(scaling, scaling()),
     )
     versions = create_model(
         "versions",
@@ -188,7 +211,7 @@ def schema() -> type[Section]:
         generators=(dict[Name, Annotated[generator, Field(discriminator="kind")]], {}),
         images=(images, images()),
         pair_sets=(dict[Name, pair_set], ...),
-        sources=(dict[Name, dict[Name, Annotated[float, Field(gt=0)]]], ...),
+        sources=(dict[Name, sources.section(Name)], ...),
         encoders=(encoders, ...),
         tasks=(tasks, ...),
         tables=(tables, tables()),
@@ -199,7 +222,10 @@ def schema() -> type[Section]:
 # Verb -> the settings that the workflow gives its job.
 GIVEN = {
     "init-encoder": ("seed", "architecture", "image_size"),
-    **{f"pretrain-{method}": ("weights", "seed") for method in METHODS},
+    **{f"pretrain-{method}": PRETRAINING for method in METHODS},
+    "draw-scaling": SCALED,
+    "draw-ablation": ("name", "members"),
+    "compare": ("compared", "compared_with"),
 }
 
 
@@ -308,8 +334,17 @@ class Study:
             for method in part.methods
             for source in sorted(self.parts.sources)
             for seed in part.seeds
+            if method in self.methods_of(source)
         ]
         return runs
+
+    def methods_of(self, source: str) -> list[str]:
+        """The methods that pre-train on a source."""
+        return self.parts.encoders.only.get(source, self.parts.encoders.methods)
+
+    def sets_of(self, source: str) -> list[str]:
+        """The sets of pairs of a source, in the order in which pre-training is given them."""
+        return sources.sets(self.parts.sources[source])
 
     def datasets(self, task: str | None = None) -> list[str]:
         """The names of the data sets, of one task or of all."""
@@ -330,7 +365,7 @@ class Study:
 
     def image_sets(self) -> list[dict[str, str]]:
         """The sets of synthetic images that some source needs, as wildcards (generator, corpus)."""
-        used = {name for source in self.parts.sources.values() for name in source}
+        used = {name for source in self.parts.sources for name in self.sets_of(source)}
         found = {
             (part.generator, part.corpus)
             for name, part in self.parts.pair_sets.items()
@@ -406,8 +441,39 @@ class Study:
 
     def results(self, name: str, task: str | None = None) -> list[str]:
         """The file `name` of every run of a task, or of all tasks, in the order of `runs`."""
-        place = "<results>/tasks/{task}/{dataset}/{method}/{source}/seed-{seed}"
-        return [f"{place.format(**run)}/{name}" for run in self.runs(task)]
+        return [_result(run, name) for run in self.runs(task)]
+
+    def scaled_tasks(self) -> list[str]:
+        """The tasks that have a scaling figure: all, if one is asked for."""
+        return self.tasks() if self.parts.tables.draw_scaling.sources else []
+
+    def scaling_results(self, name: str, task: str) -> list[str]:
+        """The file `name` of every run in the scaling figure, in the order of `scaling_runs`."""
+        return [_result(run, name) for run in self.scaling_runs(task)]
+
+    def scaling_runs(self, task: str) -> list[dict[str, Any]]:
+        """The runs of a task that the scaling figure shows: its curve, the reference and the baseline."""
+        part = self.parts.tables
+        shown = {*part.draw_scaling.sources, part.draw_scaling.reference}
+        return [
+            run
+            for run in self.runs(task)
+            if run["source"] in shown or (run["method"], run["source"]) == (part.compare.baseline, "none")
+        ]
+
+    def pair_counts(self) -> dict[str, str]:
+        """Source of the scaling figure -> the summary of one of its encoders, which counts the source's pairs."""
+        part, first = self.parts.tables.draw_scaling, self.parts.encoders.seeds[0]
+        shown = [name for name in dict.fromkeys([*part.sources, part.reference]) if name in self.parts.sources]
+        return {
+            name: f"<results>/encoders/{self.methods_of(name)[0]}/{name}/seed-{first}/summary.json" for name in shown
+        }
+
+    def shown(self, kind: str) -> list[str]:
+        """The names of the "tables" or "figures" on the study's page, as files of its folder are called."""
+        ablations = [f"ablation-{name}" for name in self.parts.tables.ablations]
+        scaled = [f"scaling-{task}" for task in self.scaled_tasks()]
+        return [*self.tasks(), *ablations, *(scaled if kind == "figures" else [])]
 
     def page(self) -> dict[str, dict[Any, str]]:
         """What the study's page shows: for each kind of material its titles, each with a file.
@@ -437,6 +503,7 @@ class Study:
                 f"Loss of {method}, {source}": f"<results>/encoders/{method}/{source}/seed-{first}/curve.png"
                 for method in self.parts.encoders.methods
                 for source in sorted(self.parts.sources)
+                if method in self.methods_of(source)
             },
         }
         return {
@@ -463,7 +530,7 @@ class Study:
 
     def _check_names(self) -> None:
         """Every name that a part of the config refers to must exist."""
-        parts = self.parts
+        parts, scaling = self.parts, self.parts.tables.draw_scaling
         wanted = [
             *((f"pair_sets.{key}.corpus", part.corpus, parts.corpora) for key, part in parts.pair_sets.items()),
             *(
@@ -476,7 +543,20 @@ class Study:
                 for key, part in parts.generators.items()
                 if hasattr(part, "corpus")
             ),
-            *((f"sources.{key}", name, parts.pair_sets) for key, part in parts.sources.items() for name in part),
+            *((f"sources.{key}", name, parts.pair_sets) for key in parts.sources for name in self.sets_of(key)),
+            *((f"encoders.only.{key}", key, parts.sources) for key in parts.encoders.only),
+            *(
+                (f"encoders.only.{key}", method, parts.encoders.methods)
+                for key, methods in parts.encoders.only.items()
+                for method in methods
+            ),
+            *(
+                (f"tables.ablations.{key}", name, parts.sources)
+                for key, members in parts.tables.ablations.items()
+                for name in members
+            ),
+            *(("tables.draw_scaling.sources", name, parts.sources) for name in scaling.sources),
+            *([("tables.draw_scaling.reference", scaling.reference, parts.sources)] if scaling.sources else []),
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
                 for key, part in parts.tasks.datasets.items()
@@ -486,6 +566,15 @@ class Study:
             f"{key}: there is no '{name}'; there are: {', '.join(known) or 'none'}{_nearest(name, known)}"
             for key, name, known in wanted
             if name not in known
+        ]
+        problems += [
+            f"tables.ablations.{key}: a source is named twice in {', '.join(members)}"
+            for key, members in parts.tables.ablations.items()
+            if len(set(members)) < len(members)
+        ]
+        problems += [
+            f"tables.ablations.{key}: {first} and {other} have no method in common (see encoders.only)"
+            for key, first, other in sources.without_method(parts.tables.ablations, self.methods_of)
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
@@ -508,7 +597,7 @@ class Study:
         found = [
             (
                 f"encoders.{method}",
-                options(f"encoders.{method}", "weights", "seed"),
+                options(f"encoders.{method}", *PRETRAINING),
                 {**part.pretrain, **getattr(part, method)},
             )
             for method in part.methods
@@ -535,9 +624,8 @@ def _corpus(study: Study, w: Any) -> dict[str, Any]:
 
 def _pretrain(study: Study, w: Any) -> dict[str, Any]:
     shared = study.parts.encoders
-    source = study.parts.sources[w.source]
-    weights = [source[name] for name in sorted(source)]
-    return {**shared.pretrain, **getattr(shared, w.method), "weights": weights, "seed": int(w.seed)}
+    drawn = sources.training(study.parts.sources[w.source])
+    return {**shared.pretrain, **getattr(shared, w.method), **drawn, "seed": int(w.seed)}
 
 
 def _baseline(study: Study, w: Any) -> dict[str, Any]:
@@ -567,6 +655,11 @@ def _screen(study: Study, w: Any) -> dict[str, Any]:
     return {**drawing, **_all(study.parts.images.screen)}
 
 
+def _pairs(study: Study, w: Any) -> dict[str, Any]:
+    own = study.parts.pair_sets[w.pair_set]
+    return {**_all(study.parts.encoders.build_pairs), **{name: getattr(own, name) for name in OF_A_SET}}
+
+
 def _runs(study: Study, task: str | None = None) -> dict[str, list]:
     runs = study.runs(task)
     return {
@@ -581,8 +674,26 @@ def _compare(study: Study, w: Any) -> dict[str, Any]:
     exclusive = [
         name for name in study.datasets("classification") if study.parts.tasks.datasets[name].kind == "exclusive"
     ]
-    tasks = [run["task"] for run in study.runs()]
-    return {**_all(study.parts.tables.compare), **_runs(study), "tasks": tasks, "exclusive": exclusive}
+    part = study.parts.tables
+    chosen = {"tasks": [run["task"] for run in study.runs()], "exclusive": exclusive}
+    more = sources.contrasts(part.ablations, part.compare.reference)
+    if more:
+        chosen |= {"compared": [other for other, _ in more], "compared_with": [first for _, first in more]}
+    return {**_all(part.compare), **_runs(study), **chosen}
+
+
+def _scaling(study: Study, w: Any) -> dict[str, Any]:
+    part, runs = study.parts.tables, study.scaling_runs(w.task)
+    lists = {f"{name}s": [run[name] for run in runs] for name in ("dataset", "method", "source")}
+    return {
+        **{name: getattr(part.compare, name) for name in ("resamples", "seed")},
+        **_all(part.draw_scaling, "sources"),
+        **lists,
+        "encoder_seeds": [run["seed"] for run in runs],
+        "curve": part.draw_scaling.sources,
+        "counted": list(study.pair_counts()),
+        "task": w.task,
+    }
 
 
 def _page(study: Study, w: Any) -> dict[str, Any]:
@@ -635,7 +746,7 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "screen": ("synvlp.images.screen", _screen),
     "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
-    "build_pairs": ("synvlp.encoders.pairs", lambda s, w: _all(s.parts.encoders.build_pairs)),
+    "build_pairs": ("synvlp.encoders.pairs", _pairs),
     "pretrain": ("synvlp.encoders.{method}", _pretrain),
     "init_encoder": ("synvlp.encoders.baseline", _baseline),
     "build_classification_set": ("synvlp.tasks.classification_set", _dataset),
@@ -659,11 +770,20 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
             "baseline": s.parts.tables.compare.baseline,
         },
     ),
+    "draw_ablation": (
+        "synvlp.tables.ablation",
+        lambda s, w: {
+            **_all(s.parts.tables.draw_ablation),
+            "name": w.ablation,
+            "members": s.parts.tables.ablations[w.ablation],
+        },
+    ),
+    "draw_scaling": ("synvlp.tables.scaling", _scaling),
     "write_page": ("synvlp.tables.page", _page),
 }
 
 
-_RUNS = ("sources", "encoders.methods", "encoders.baselines", "encoders.seeds", "tasks.datasets")
+_RUNS = ("sources", "encoders.methods", "encoders.only", "encoders.baselines", "encoders.seeds", "tasks.datasets")
 _SET = ("tasks.datasets.{dataset}",)
 
 # Rule -> the keys of the config that its job depends on; they may hold wildcards. `Study.keys` adds what pre-training
@@ -702,10 +822,16 @@ KEYS: dict[str, tuple[str, ...]] = {
     "detect": ("tasks.detect", "tasks.datasets.{dataset}.override"),
     "tabulate": _RUNS,
     "summarize": _RUNS,
-    "compare": ("tables.compare", *_RUNS),
+    "compare": ("tables.compare", "tables.ablations", *_RUNS),
     "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
+    "draw_ablation": ("tables.draw_ablation", "tables.ablations.{ablation}"),
+    "draw_scaling": ("tables.draw_scaling", "tables.compare", *_RUNS),
     "write_page": ("study", "tables.compare.reference", "corpora", "generators", *_RUNS),
 }
+
+
+def _result(run: Mapping[str, Any], name: str) -> str:
+    return "<results>/tasks/{task}/{dataset}/{method}/{source}/seed-{seed}".format(**run) + f"/{name}"
 
 
 def _name(module: str, wildcards: Any) -> str:
@@ -715,6 +841,12 @@ def _name(module: str, wildcards: Any) -> str:
 def _part(module: str, *given: str) -> tuple[Any, Any]:
     made = options(module, *given)
     return (made, Field(default_factory=made))
+
+
+def _field(module: str, name: str) -> tuple[Any, Any]:
+    """One setting of a job, as another section of the config holds it."""
+    field = importlib.import_module(f"synvlp.{module}").Settings.model_fields[name]
+    return (field.annotation, field)
 
 
 def _about(meaning: str, default: Any = ..., **limits: Any) -> Any:
@@ -781,7 +913,7 @@ def _known_keys() -> list[str]:
     names: set[str] = set()
     todo: list[Any] = [schema()]
     for method in METHODS:
-        todo.append(options(f"encoders.{method}", "weights", "seed"))
+        todo.append(options(f"encoders.{method}", *PRETRAINING))
     while todo:
         model = todo.pop()
         if isinstance(model, type) and issubclass(model, BaseModel):

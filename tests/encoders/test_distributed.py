@@ -18,11 +18,12 @@ from synvlp.store import files, weights
 
 APART = Path(__file__).with_name("apart.py")
 METHODS = {"convirt": convirt, "gloria": gloria, "mgca": mgca}
+PHASES = {"sets": 2, "weights": [1.0, 0.0, 0.0, 1.0], "phases": [1.0, 1.0]}
 CASES = {
     "convirt": ("convirt", {"steps": 1}),
     "gloria": ("gloria", {"steps": 1}),
     "mgca as published": ("mgca", {"steps": 1, "padding_competes": True}),
-    "mgca": ("mgca", {"steps": 2, "accumulate": 2, "validate_every": 1, "freeze_prototypes": 0.4}),
+    "mgca": ("mgca", {"steps": 2, "accumulate": 2, "validate_every": 1, "freeze_prototypes": 0.4, **PHASES}),
 }
 
 

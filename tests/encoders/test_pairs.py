@@ -188,13 +188,14 @@ def sets_of(corpus, count=2, **changes):
 
 
 def test_sets_are_drawn_by_weight_and_a_longer_training_begins_like_a_shorter_one():
-    chosen, before = batches.draw_sets(np.array([0.25, 0.0, 0.75]), 8000, seed=1)
+    weights = np.array([[0.25, 0.0, 0.75]])
+    chosen, before = batches.draw_sets(weights, [8000], seed=1)
     assert set(chosen) == {0, 2}
     assert abs((chosen == 0).mean() - 0.25) < 0.02
     assert before[chosen == 2].tolist() == list(range((chosen == 2).sum()))
-    shorter = batches.draw_sets(np.array([0.25, 0.0, 0.75]), 100, seed=1)
+    shorter = batches.draw_sets(weights, [100], seed=1)
     assert (shorter[0] == chosen[:100]).all()
-    assert not (batches.draw_sets(np.array([0.5, 0.5]), 100, seed=2)[0] == shorter[0]).all()
+    assert not (batches.draw_sets(np.array([[0.5, 0.5]]), [100], seed=2)[0] == shorter[0]).all()
 
 
 def test_every_epoch_sees_every_training_pair_once(corpus):
@@ -263,3 +264,61 @@ def test_sets_that_do_not_fit_together_are_refused(corpus, tmp_path):
         np.save(tmp_path / "part.npy", np.zeros((len(part), 32, 32), np.uint8))
         with pytest.raises(job.JobError, match=message):
             batches.read([tmp_path / "part.parquet"], [tmp_path / "part.npy"], corpus / "tokenizer.json", settings)
+
+
+def drawn_twice(folder, count):
+    """Studies of which each has a rejected and two accepted draws; a fifth of them is of the split val."""
+    rows = [{"study_id": f"s{k:03}", "split": "val" if k % 5 == 0 else "train", "text": "word"} for k in range(count)]
+    quality = {"prompt": "", "seed": 1, "reason": "", "mean": 0.0, "deviation": 0.0, "saturated": 0.0}
+    pictures = [
+        {**quality, "study_id": f"s{k:03}", "draw": draw, "accepted": draw != 1, "image": gray(10 * draw)}
+        for k in range(count)
+        for draw in range(3)
+    ]
+    return prompts_of(folder, rows), pictures
+
+
+def gray(level):
+    return images.encode(np.full((16, 16), level, np.uint8))
+
+
+def test_a_smaller_share_is_inside_a_larger_one_and_leaves_validation_whole(tmp_path):
+    prompts, pictures = drawn_twice(tmp_path, 200)
+    sizes, last = [], set()
+    for share in (0.1, 0.25, 0.5, 0.75, 1.0):
+        table, _, rejected = build(tmp_path, prompts, pictures, tables.SHARD, share=share, copies=1)
+        kept = set(table.study_id[table.split == "train"])
+        assert last <= kept
+        assert (table.split == "val").sum() == 40
+        assert rejected.empty
+        sizes.append(len(kept))
+        last = kept
+    assert sizes[-1] == 160
+    assert np.allclose(np.array(sizes) / 160, [0.1, 0.25, 0.5, 0.75, 1.0], atol=0.1)  # three standard deviations
+    half = {name for name in last if pairs.within(pd.Index([name]), 0.5)[0]}
+    assert half == set(
+        build(tmp_path, prompts, pictures, tables.SHARD, share=0.5)[0].query("split == 'train'").study_id
+    )
+
+
+def test_copies_are_the_first_accepted_draws(tmp_path):
+    prompts, pictures = drawn_twice(tmp_path, 10)
+    for copies, levels in ((1, [0]), (2, [0, 20]), (5, [0, 20]), (None, [0, 20])):
+        table, pixels, _ = build(tmp_path, prompts, pictures, tables.SHARD, copies=copies)
+        assert table.study_id.tolist() == [f"s{k:03}" for k in range(10) for _ in levels]
+        assert pixels[:, 0, 0].tolist() == levels * 10
+
+
+def test_a_damaged_draw_leaves_its_place_to_the_next(tmp_path):
+    prompts, pictures = drawn_twice(tmp_path, 10)
+    pictures[0]["image"] = pictures[0]["image"][:20]
+    table, pixels, rejected = build(tmp_path, prompts, pictures, tables.SHARD, copies=1, max_rejected=0.5)
+    assert len(table) == 10
+    assert pixels[0, 0, 0] == 20
+    assert rejected.item.tolist() == ["s000"]
+
+
+@pytest.mark.parametrize("wrong", [{"share": 0}, {"share": 1.5}, {"copies": 0}])
+def test_a_share_or_number_of_copies_of_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        pairs.Settings(**wrong)

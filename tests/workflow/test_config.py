@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from synvlp import cli
-from synvlp.study import METHODS, Study, StudyError, options, overlaid
+from synvlp.study import METHODS, PRETRAINING, Study, StudyError, options, overlaid
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -61,7 +61,7 @@ def test_the_default_config_names_every_setting_of_what_it_uses():
     assert unnamed(Study(CONFIG).parts, CONFIG) == [], "config.yaml lacks these keys"
     shared = CONFIG["encoders"]["pretrain"]
     for method in METHODS:
-        known = set(options(f"encoders.{method}", "weights", "seed").model_fields)
+        known = set(options(f"encoders.{method}", *PRETRAINING).model_fields)
         assert known - set(shared) == set(CONFIG["encoders"][method]), f"config.yaml, encoders.{method}"
 
 

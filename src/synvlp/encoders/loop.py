@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from synvlp.encoders import augment
-from synvlp.encoders.batches import Batch, PairSets
+from synvlp.encoders.batches import Batch, PairSets, phase_ends
 from synvlp.encoders.trainer import Method, Training
 from synvlp.job import JobError, Scratch, log, progress
 from synvlp.models import device, image_encoder, parallel
@@ -89,6 +89,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.config = image_encoder.describe(self.settings.architecture, self.settings.image_size)
         self.held_out = self.pairs.validate(self.settings.batch)
+        self.last_phase = [0, *phase_ends(self.settings)][-2]
 
     def update(self, step: int, optimizer: torch.optim.Optimizer, result: Result) -> None:
         """One update from `accumulate` batches. All its randomness follows from the seed and the step."""
@@ -111,7 +112,7 @@ class _Run:
 
     @torch.no_grad()
     def validate(self, step: int, result: Result) -> None:
-        """Add a point to the curve, and keep the weights if they are the best so far.
+        """Add a point to the curve, and keep the weights if they are the best so far of the last phase.
 
         Each batch is one process's, as it is where there is one process.
         """
@@ -133,7 +134,7 @@ class _Run:
             result.curve += [[step, phase, name, value] for name, value in sorted(values.items())]
         result.sums, result.summed = {}, 0
         log.info("step %d: loss %.4f, validation %.4f", step, training["total"], means["total"])
-        if means["total"] < result.best_loss:
+        if step > self.last_phase and means["total"] < result.best_loss:
             result.best_step, result.best_loss = step, means["total"]
             result.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 

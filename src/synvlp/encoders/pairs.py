@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from synvlp import job
-from synvlp.store import images, tables
+from synvlp.store import images, seeds, tables
 
 WORD = re.compile(r"[^\W_]")
 
@@ -24,6 +25,10 @@ class Settings(job.Settings):
         "report", "what encoders read: impression and findings, or the prompt, which is the impression first and short"
     )
     max_rejected: float = job.setting(0.05, "largest share of unreadable or constant images", ge=0, le=1)
+    share: float = job.setting(
+        1.0, "share of the studies of the split train; those of a smaller share are among those of a larger", gt=0, le=1
+    )
+    copies: int | None = job.setting(None, "most images of a study, its first draws; left out: all", ge=1)
 
 
 class Inputs(job.Files):
@@ -42,7 +47,8 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     prompts["text"] = prompts["prompt" if settings.text == "prompt" else "text"]
     prompts = prompts.drop(columns="prompt")
     prompts = prompts[prompts.split.isin(settings.splits)].set_index("study_id")
-    kept, rejected = check(inputs.images, prompts.text)
+    prompts = prompts[(prompts.split != "train") | within(prompts.index, settings.share)]
+    kept, rejected = check(inputs.images, prompts.text, settings.copies)
     absent = sorted(set(prompts.index) - set(kept.values()) - {study for study, _ in rejected})
     unreadable = sum(reason == "unreadable image" for _, reason in rejected)
     _write_rejected([*rejected, *((study, "no image") for study in absent)], inputs.images, outputs.rejected)
@@ -60,20 +66,30 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     )
 
 
-def check(path: Path, texts: pd.Series) -> tuple[dict[int, str], list[tuple[str, str]]]:
+def within(studies: pd.Index, share: float) -> np.ndarray:
+    """Which studies belong to a share: bool (studies,).
+
+    Each has a number in [0, 1) from a hash of its id, and belongs to all shares above it. So a share lies within every
+    larger one, a study's place depends on no other study, and how many there are is `share` of them but for chance.
+    """
+    return np.array([seeds.seed_of("share", study) / 2**63 < share for study in studies], dtype=bool)
+
+
+def check(path: Path, texts: pd.Series, copies: int | None = None) -> tuple[dict[int, str], list[tuple[str, str]]]:
     """Which images have a text.
 
     Args:
-        path: a table of images, ordered by study, as the store writes them.
+        path: a table of images, ordered by study and draw, as the store writes them.
         texts: by study.
+        copies: how many images of a study make a pair, at most; None: all.
 
     Returns:
         The rows that make a pair, with their study; and the studies that make none, with the reason.
     """
     known = texts.to_dict()
-    kept, rejected = {}, []
+    kept, rejected, taken = {}, [], Counter()
     for row, study, data in _rows(path):
-        if study not in known:
+        if study not in known or taken[study] == copies:
             continue
         if not WORD.search(known[study]):
             rejected.append((study, "no words"))
@@ -81,6 +97,7 @@ def check(path: Path, texts: pd.Series) -> tuple[dict[int, str], list[tuple[str,
             rejected.append((study, "unreadable image"))
         else:
             kept[row] = study
+            taken[study] += 1
     if list(kept.values()) != sorted(kept.values()):
         raise job.JobError(f"{path}: its rows must be ordered by study_id")
     return kept, rejected

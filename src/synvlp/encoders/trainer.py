@@ -25,7 +25,12 @@ class Training(job.Distributed):
     last_layers: int = job.setting(1, "how many of the text encoder's last layers are summed", ge=1)
     length: int = job.setting(128, "tokens of the longest text, [CLS] and [SEP] included", unit="tokens", ge=4)
     sentences: bool = job.setting(True, "read one random sentence of a report at a time instead of all of it")
-    weights: list[float] = job.setting([], "how often each set of pairs is drawn, relative; none: equally")
+    weights: list[float] = job.setting(
+        [], "how often each set of pairs is drawn, relative, phase by phase; none: equally"
+    )
+    phases: list[float] | None = job.setting(
+        None, "lengths of the training's phases, relative, each with weights of its own; left out: one phase"
+    )
     steps: int = job.setting(200_000, "updates of the weights", ge=1)
     batch: int = job.setting(32, "pairs that are contrasted with each other", unit="pairs", ge=2)
     accumulate: int = job.setting(
@@ -96,7 +101,7 @@ class Method:
 
 
 def pretrain(method: Method, settings: Training, inputs: Inputs, outputs: Outputs) -> None:
-    """Train both encoders and write those of the best validation.
+    """Train both encoders and write those of the best validation: of the last phase, if there are several.
 
     Raises JobError for sets of pairs that do not fit together, or a loss that is not finite.
     """
@@ -113,7 +118,7 @@ def pretrain(method: Method, settings: Training, inputs: Inputs, outputs: Output
         return
     model.load_state_dict(result.best)
     _write_encoders(method, model, settings, inputs, outputs)
-    _write_curve(method, result.curve, outputs)
+    _write_curve(method, result, batches.phase_ends(settings)[:-1], outputs)
     files.write_json(outputs.summary, _summary(method, pairs, result, settings))
     scratch.remove()
 
@@ -133,15 +138,15 @@ def _write_encoders(method: Method, model: Any, settings: Training, inputs: Inpu
     files.write_json(outputs.heads_config, {"method": method.name, **sizes, **known})
 
 
-def _write_curve(method: Method, rows: list[list], outputs: Outputs) -> None:
+def _write_curve(method: Method, result: Any, turns: list[int], outputs: Outputs) -> None:
     import pandas as pd
 
-    curve = pd.DataFrame(rows, columns=list(tables.CURVE.columns)).sort_values(list(tables.CURVE.key))
+    curve = pd.DataFrame(result.curve, columns=list(tables.CURVE.columns)).sort_values(list(tables.CURVE.key))
     tables.write_csv(curve, outputs.curve)
-    _draw_curve(curve, method.name, outputs.curve_picture)
+    _draw_curve(curve, method.name, result.best_step, turns, outputs.curve_picture)
 
 
-def _draw_curve(curve: Any, title: str, path: Path) -> None:
+def _draw_curve(curve: Any, title: str, kept: int, turns: list[int], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -152,8 +157,9 @@ def _draw_curve(curve: Any, title: str, path: Path) -> None:
     for phase, colour in (("training", "#9aa5b1"), ("validation", "#0b5fa5")):
         part = losses[losses.phase == phase]
         axes.plot(part.step, part.value, marker="o", markersize=3, color=colour, label=phase)
-    best = losses[losses.phase == "validation"].sort_values(["value", "step"]).iloc[0]
-    axes.axvline(best.step, color="#0b5fa5", linewidth=0.8, linestyle=":", label="kept")
+    axes.axvline(kept, color="#0b5fa5", linewidth=0.8, linestyle=":", label="kept")
+    for number, turn in enumerate(turns):
+        axes.axvline(turn, color="#222222", linewidth=0.8, label="" if number else "next phase")
     axes.legend(frameon=False)
     with files.replacing(path) as part:
         figure.savefig(part, dpi=120, metadata={"Software": None})
@@ -166,5 +172,5 @@ def _summary(method: Method, pairs: Any, result: Any, settings: Training) -> dic
         "validation_loss": result.best_loss,
         "pairs_seen": settings.steps * settings.batch * settings.accumulate,
         "sets": pairs.describe(settings.steps * settings.batch * settings.accumulate),
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude_none=True),
     }

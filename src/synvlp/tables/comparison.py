@@ -2,6 +2,7 @@
 
 For each task, data set, method and label fraction: the value of every source, its difference to the reference source
 of the same method (synthetic minus real, mixed minus real), and its difference to the baseline (random weights).
+Sources may be compared with others than the reference, too (ablations).
 
 Patients are drawn with replacement, with all their studies, and the same draws serve all encoders of a data set, so
 that differences are paired. In each resample a metric is computed for every run and averaged over encoder seeds and
@@ -29,6 +30,8 @@ class Settings(records.Runs):
     tasks: list[Task] = job.setting([], "task of each file, in the files' order")
     exclusive: list[str] = job.setting([], "data sets whose labels exclude each other: accuracy is compared, too")
     reference: str = job.setting("real", "the source that all others of the same method are compared with")
+    compared: list[str] | None = job.setting(None, "sources that are compared with yet another one than the reference")
+    compared_with: list[str] | None = job.setting(None, "the source that each of them is compared with, in their order")
     baseline: str = job.setting("random", "the method (with source none) that every encoder is compared with")
     resamples: int = job.setting(1000, "bootstrap resamples of the test patients", ge=100, le=100_000)
     seed: int = job.setting(0, "seeds the resamples", ge=0)
@@ -67,6 +70,10 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         sources=settings.sources,
         encoder_seeds=settings.encoder_seeds,
     )
+    if len(settings.compared or []) != len(settings.compared_with or []):
+        raise job.JobError(
+            "compared and compared_with must be equally long: name a source and what it is compared with"
+        )
     listed = (settings.tasks, settings.datasets, settings.methods, settings.sources, settings.encoder_seeds)
     encoders = list(zip(*listed, strict=True))
     records.check_distinct(encoders, inputs.predictions)
@@ -76,7 +83,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     rows = []
     for (task, dataset), paths in groups.items():
         rows += compare(task, dataset, paths, settings)
-    frame = adjust(pd.DataFrame(rows, columns=list(tables.COMPARISON.columns)))
+    frame = adjust(pd.DataFrame(rows, columns=list(tables.COMPARISON.columns)), settings.reference)
     tables.write(frame, outputs.comparison, tables.COMPARISON)
     frame = records.in_order(frame)
     tables.write_csv(records.significant(frame), outputs.csv)
@@ -131,12 +138,13 @@ def resampled(
     return {key: {arm: np.stack(found) for arm, found in arms.items()} for key, arms in values.items()}, split
 
 
-def adjust(frame: pd.DataFrame) -> pd.DataFrame:
+def adjust(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The frame with Holm's adjustment of `share`, over all differences of the same metric and kind.
 
-    The two kinds answer two questions: sources against the reference source, and encoders against the baseline.
+    The kinds answer different questions: sources against the reference source, encoders against the baseline, and
+    sources against others (ablations).
     """
-    kind = frame["reference_source"] == "none"
+    kind = frame["reference_source"].where(frame["reference_source"].isin(["none", reference]), "another")
     for _, rows in frame[frame["reference_method"] != ""].groupby(["metric", kind]):
         frame.loc[rows.index, "adjusted"] = statistics.holm(rows["share"].to_numpy(np.float64))
     return frame
@@ -157,8 +165,12 @@ def as_markdown(frame: pd.DataFrame, settings: Settings) -> str:
         rows = differences[differences["task"] == task]
         first = names.MAIN[task][0]
         baseline = rows["reference_source"] == "none"
+        references = names.ordered(set(rows.loc[~baseline, "reference_source"]), (settings.reference,))
         for title, chosen in (
-            (f"minus {settings.reference} of the same method", rows[~baseline]),
+            *(
+                (f"minus {reference} of the same method", rows[rows["reference_source"] == reference])
+                for reference in references
+            ),
             (
                 f"{names.title(first)} minus {names.title(settings.baseline)}",
                 rows[baseline & (rows["metric"] == first)],
@@ -172,14 +184,15 @@ def as_markdown(frame: pd.DataFrame, settings: Settings) -> str:
 def note(settings: Settings) -> str:
     """What the figures of a comparison mean, in one paragraph."""
     m = f"{settings.margin:g}"
+    others = ", against another source (ablations)" if settings.compared else ""
     return (
         f"Differences of metrics that go from 0 to 1, more is better. Intervals are 95 % percentiles of "
         f"{settings.resamples} bootstrap resamples of the test patients, the same for both encoders (paired); figures "
         f"are means over runs (encoder seeds × probe seeds), and intervals do not cover what other training runs would "
         f"change. p is the two-sided bootstrap p-value, Holm the same adjusted for all differences of that metric "
-        f"against {settings.reference}, or against {settings.baseline}. Verdicts, at the 5 % level and not adjusted: "
-        f"equivalent if the 90 % interval lies within ±{m} (two one-sided tests); else superior or inferior if the "
-        f"95 % interval excludes 0; else not inferior if the 90 % interval lies above -{m}; else undecided. "
+        f"against {settings.reference}{others}, or against {settings.baseline}. Verdicts, at the 5 % level and not "
+        f"adjusted: equivalent if the 90 % interval lies within ±{m} (two one-sided tests); else superior or inferior "
+        f"if the 95 % interval excludes 0; else not inferior if the 90 % interval lies above -{m}; else undecided. "
         f"An interval that contains 0 is no proof of equality."
     )
 
@@ -191,6 +204,9 @@ def _references(arm: Arm, arms: dict[Arm, np.ndarray], settings: Settings) -> li
     wanted = []
     if arm[1] not in ("none", settings.reference):
         wanted.append((arm[0], settings.reference))
+    for source, other in zip(settings.compared or [], settings.compared_with or [], strict=True):
+        if arm[1] == source and (arm[0], other) not in wanted:
+            wanted.append((arm[0], other))
     if arm[0] != settings.baseline:
         wanted.append((settings.baseline, "none"))
     return [reference for reference in wanted if reference in arms]

@@ -7,7 +7,7 @@ tell apart, but dark enough for text; shapes tell them apart, too.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COLOURS = {"real": "#0072B2", "synthetic": "#C75000", "mixed": "#00805D", "none": "#555555"}
 MORE_COLOURS = ("#A8487F", "#8C6D00", "#2E7FA8", "#000000")
 MARKERS = {"real": "o", "synthetic": "s", "mixed": "D"}
+MORE_MARKERS = ("o", "^", "v", "P", "X", "p")  # where colours come again
 INK, FAINT = "#222222", "#8A8A8A"
 WIDTH, ROW = 7.2, 0.165  # inches
 GAP = 0.5  # above a method, in rows
@@ -66,29 +67,22 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
 def draw(values: pd.DataFrame, baseline: str) -> "Figure":
     """The figure of one task from its rows of own values, all of one metric: data sets down, fractions across."""
-    import matplotlib.figure
-    import matplotlib.style
-
-    places, height = _places(_rows(values))
+    places, height = placed(_rows(values))
     datasets, fractions = sorted(set(values["dataset"])), sorted(set(values["fraction"]))
-    with matplotlib.style.context(
-        ["default", {"font.size": 8, "font.family": "DejaVu Sans", "text.parse_math": False}]
-    ):
-        size = (WIDTH, len(datasets) * (height * ROW + 1.1) + 0.05)
-        figure = matplotlib.figure.Figure(figsize=size, layout="constrained", facecolor="white")
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    with style():
+        figure = sheet(WIDTH, len(datasets) * (height * ROW + 1.1) + 0.05)
         grid = figure.subplots(len(datasets), len(fractions), sharex="row", sharey=True, squeeze=False)
         for line, dataset in zip(grid, datasets, strict=True):
             chosen = values[values["dataset"] == dataset]
             for panel, fraction in zip(line, fractions, strict=True):
                 _panel(panel, chosen[chosen["fraction"] == fraction], places, baseline)
                 panel.set_title(f"{names.percent(fraction)} of labels", fontsize=8, color=INK)
-            _frame(line, places, height, dataset, f"{names.title(values['metric'].iloc[0])} with 95 % interval")
+            frame(line, places, height, dataset, f"{names.title(values['metric'].iloc[0])} with 95 % interval")
     return figure
 
 
-def save(figure: "Figure", outputs: Outputs, dpi: int) -> None:
-    """Write the figure as PNG and SVG; equal figures give equal bytes."""
+def save(figure: "Figure", outputs: Any, dpi: int) -> None:
+    """Write the figure as PNG and SVG (`outputs.png`, `outputs.svg`); equal figures give equal bytes."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "synvlp", "svg.fonttype": "path"}):
@@ -103,6 +97,15 @@ def colour(source: str, sources: list[str]) -> str:
     return COLOURS.get(source) or MORE_COLOURS[others.index(source) % len(MORE_COLOURS)]
 
 
+def marker(source: str, sources: list[str]) -> str:
+    """A source's shape: fixed for the three of the study; of others, those of one colour have different ones."""
+    others = [name for name in sources if name not in COLOURS]
+    return (
+        MARKERS.get(source)
+        or MORE_MARKERS[(others.index(source) if source in others else 0) // len(MORE_COLOURS) % len(MORE_MARKERS)]
+    )
+
+
 def _rows(values: pd.DataFrame) -> list[tuple[str, str | None]]:
     """The rows from top to bottom: (method, source), with (method, None) as a heading above several sources."""
     rows: list[tuple[str, str | None]] = []
@@ -114,7 +117,7 @@ def _rows(values: pd.DataFrame) -> list[tuple[str, str | None]]:
     return rows
 
 
-def _places(rows: list[tuple[str, str | None]]) -> tuple[dict, float]:
+def placed(rows: list[tuple[str, str | None]]) -> tuple[dict, float]:
     """Each row's distance from the top, in rows, with a gap above headings, and the height of all."""
     places, height = {}, 0.0
     for number, row in enumerate(rows):
@@ -133,22 +136,26 @@ def _panel(panel: "Axes", values: pd.DataFrame, places: dict, baseline: str) -> 
         if row.method == baseline:
             panel.axvspan(row.low, row.high, color="#000000", alpha=0.07, linewidth=0, zorder=0)
             panel.axvline(row.value, color=FAINT, linewidth=0.8, zorder=1)
-        panel.plot([row.low, row.high], [place, place], color=tint, linewidth=1.5, solid_capstyle="butt", zorder=2)
-        marker = MARKERS.get(row.source, "o")
-        panel.plot(row.value, place, marker, color=tint, markersize=4.8, markeredgewidth=0, zorder=3)
-        panel.annotate(
-            f"{row.value:.3f}",
-            (1, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center_baseline",
-            fontsize=7,
-            color=INK,
-        )
+        mark(panel, row, place, tint, marker(row.source, sources), f"{row.value:.3f}")
 
 
-def _frame(line: Sequence["Axes"], places: dict, height: float, dataset: str, metric: str) -> None:
+def mark(panel: "Axes", row: Any, place: float, tint: str, shape: str, text: str) -> None:
+    """One row: a dot at `row.value`, a line from `row.low` to `row.high`, and the value as text at the right."""
+    panel.plot([row.low, row.high], [place, place], color=tint, linewidth=1.5, solid_capstyle="butt", zorder=2)
+    panel.plot(row.value, place, shape, color=tint, markersize=4.8, markeredgewidth=0, zorder=3)
+    panel.annotate(
+        text,
+        (1, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center_baseline",
+        fontsize=7,
+        color=INK,
+    )
+
+
+def frame(line: Sequence["Axes"], places: dict, height: float, dataset: str, metric: str) -> None:
     """Labels and limits of one data set's panels."""
     sources = sorted({source for _, source in places if source})
     first = line[0]
@@ -158,13 +165,41 @@ def _frame(line: Sequence["Axes"], places: dict, height: float, dataset: str, me
     for label, (_, source) in zip(first.get_yticklabels(), places, strict=True):
         label.set_color(colour(source, sources) if source else INK)
         label.set_fontweight("normal" if source else "bold")
-    top = {"xytext": (0, 19), "textcoords": "offset points", "fontsize": 9, "fontweight": "bold", "color": INK}
-    first.annotate(dataset, (0.008, 1), xycoords=("figure fraction", "axes fraction"), **top)
+    heading(first, dataset)
     for panel in line:
         panel.locator_params(axis="x", nbins=6)
-        panel.tick_params(length=0, pad=3)
-        panel.tick_params(axis="x", labelsize=7, labelcolor=INK)
-        panel.grid(axis="x", color="#E4E4E4", linewidth=0.6, zorder=0)
-        panel.set_axisbelow(True)
-        panel.spines[:].set_visible(False)
+        plain(panel, "x")
         panel.set_xlabel(metric, fontsize=8, color=INK)
+
+
+def heading(panel: "Axes", text: str) -> None:
+    """A bold line above the panels that begin with this one, at the figure's left edge."""
+    top = {"xytext": (0, 19), "textcoords": "offset points", "fontsize": 9, "fontweight": "bold", "color": INK}
+    panel.annotate(text, (0.008, 1), xycoords=("figure fraction", "axes fraction"), **top)
+
+
+def plain(panel: "Axes", axis: str) -> None:
+    """Nothing but numbers and thin lines across `axis`, along which values are read."""
+    panel.tick_params(length=0, pad=3)
+    panel.tick_params(axis=axis, labelsize=7, labelcolor=INK)
+    panel.grid(axis=axis, color="#E4E4E4", linewidth=0.6, zorder=0)
+    panel.set_axisbelow(True)
+    panel.spines[:].set_visible(False)
+
+
+def style() -> Any:
+    """The look of all figures, as a context."""
+    import matplotlib.style
+
+    return matplotlib.style.context(
+        ["default", {"font.size": 8, "font.family": "DejaVu Sans", "text.parse_math": False}]
+    )
+
+
+def sheet(width: float, height: float) -> "Figure":
+    """An empty white figure of this size, in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    return figure

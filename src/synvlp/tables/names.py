@@ -1,5 +1,6 @@
 """What tables and figures call things, and the order in which they come."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 METHODS = ("random", "imagenet", "convirt", "gloria", "mgca")
@@ -43,18 +44,33 @@ def title(name: str) -> str:
 
 
 def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
-    """The distinct names: those in `first` in its order, then all others by name."""
+    """The distinct names: those in `first` in its order, then all others by name, numbers in them by value."""
     return sorted(set(names), key=lambda name: place(name, first))
 
 
-def place(name: str, first: Sequence[str]) -> tuple[int, str]:
+def place(name: str, first: Sequence[str]) -> tuple:
     """Sorting key for `ordered`."""
-    return (first.index(name) if name in first else len(first), name)
+    parts = tuple(int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name)))
+    return (first.index(name) if name in first else len(first), parts, name)
 
 
 def percent(fraction: float) -> str:
     """A share of labels for people: 0.1 is 10 %."""
     return f"{100 * fraction:.4g} %"
+
+
+def main(task: str, found: Iterable[str]) -> tuple[str, ...]:
+    """The metrics of a task's table, the first one being that of its figure.
+
+    Of a task that is not known here all that were `found` are taken, in alphabetical order, but those of one label.
+    """
+    known = MAIN.get(task)
+    return known or tuple(sorted({metric for metric in found if "/" not in metric}))
+
+
+def share(fraction: float, of: str = "labels") -> str:
+    """How many labels were used, for people: 10 % of labels."""
+    return f"{percent(fraction)} of {of}" if fraction else "no labels"
 
 
 def arm(method: str, source: str) -> str:

@@ -194,6 +194,8 @@ def compared(path: Path | None, reference: str) -> dict:
     if frame.empty:
         job.log.info("the comparison holds no row; its parts of the page are left out")
         return nothing
+    # Ablations have tables and figures of their own.
+    frame = frame[frame["reference_source"].isin(["", "none", reference])]
     return {
         "question": findings.question(frame, reference),
         "answers": findings.answers(frame),

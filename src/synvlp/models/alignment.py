@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from synvlp import job
 from synvlp.models import device, image_encoder, text_encoder, texts
+from synvlp.models.encoder_files import Encoder
 from synvlp.models.heads import convirt, gloria, mgca
 from synvlp.store import files, images, weights
 
@@ -28,18 +29,6 @@ NEEDED = {
     "mgca": ("local_layer", "hidden", "embedding", "prototypes"),
 }
 BATCH = 64  # images or texts at a time
-
-
-class Encoder(job.Files):
-    """The files of one pre-trained encoder, as inputs of a job; subclasses add their own."""
-
-    image_encoder: Path = job.file("image encoder's weights (safetensors)")
-    image_config: Path = job.file("image encoder's config (JSON)")
-    text_config: Path = job.file("text encoder: config.json")
-    text_weights: Path = job.file("text encoder: model.safetensors")
-    text_tokenizer: Path = job.file("text encoder: tokenizer.json")
-    heads: Path = job.file("projection heads (safetensors)")
-    heads_config: Path = job.file("what the heads need to be used (JSON)")
 
 
 @dataclass(frozen=True)
@@ -71,14 +60,23 @@ class Aligned:
         return self._over(len(pixels), batch, lambda part: self._images(pixels[part]))
 
     def regions(self, pixels: np.ndarray, size: int | None = None, batch: int = BATCH) -> np.ndarray:
-        """Local features in the space of the texts: uint8 (n, S, S) gives float32 (n, h, w, d), each of length 1.
+        """Local features in the space of the words: uint8 (n, S, S) gives float32 (n, h, w, d), each of length 1.
 
-        GLoRIA's regions and MGCA's patches; of ConVIRT, which has none, the places of the last feature map.
+        GLoRIA's regions and MGCA's patches. Raises ValueError for a method that has none.
 
         Args:
             size: pixels a side of the network's input; None: the size that it was trained with. More give finer maps.
         """
+        self._need_words()
         return self._over(len(pixels), batch, lambda part: unit(self._regions(pixels[part], size).movedim(1, -1)))
+
+    def places(self, pixels: np.ndarray, size: int | None = None, batch: int = BATCH) -> np.ndarray:
+        """Features of places in the space of texts: uint8 (n, S, S) gives float32 (n, h, w, d), each of length 1.
+
+        An image's feature is the head's of the mean over the last feature map; here the head takes each place of it by
+        itself, as in class activation maps. No method was trained for that.
+        """
+        return self._over(len(pixels), batch, lambda part: unit(self._places(pixels[part], size)))
 
     def texts(self, given: Sequence[str], batch: int = BATCH) -> np.ndarray:
         """Features of texts: float32 (n, d), each of length 1. A text longer than `described.length` tokens is cut."""
@@ -89,18 +87,17 @@ class Aligned:
 
         Also the number of words of each text, int64 (n,). Raises ValueError for a method without words.
         """
-        if not self.has_words:
-            raise ValueError(f"{self.method} has no features of words")
+        self._need_words()
         lengths = self._over(len(given), batch, lambda part: self._read(given[part])["word_lengths"])
         longest = int(lengths.max(initial=1))
         found = self._over(len(given), batch, lambda part: unit(self._words(given[part], longest)[0]))
         return found, lengths
 
     def attention(self, pixels: np.ndarray, given: Sequence[str], size: int | None = None) -> np.ndarray:
-        """Where each text's words look in one image each, mean over the words: float32 (n, h, w), each summing to 1.
+        """Where a text's words look in its image, mean over the words: float32 (n, h, w), each summing to 1.
 
-        GLoRIA's attention of one batch: image i with text i. Raises ValueError for another method. The attention
-        divides a place among a text's words, so that a text of a single word looks everywhere alike.
+        GLoRIA's attention, for one batch: image i with text i. The attention divides a place among a text's words, so
+        that a text of a single word looks everywhere alike. Raises ValueError for another method.
         """
         if self.method != "gloria":
             raise ValueError(f"{self.method} has no attention of words to regions")
@@ -112,9 +109,9 @@ class Aligned:
     def local_scores(self, pixels: np.ndarray, given: Sequence[str], batch: int = BATCH) -> np.ndarray:
         """GLoRIA's local score of every image with every text: float32 (n, m).
 
-        log of the mean, over a text's words, of exp(word_temperature cosine), the cosine being that of a word with
-        what it attends to in the image (equation 6, whose sum would favour long texts); padding is no word. Raises
-        ValueError for another method.
+        log of the mean, over a text's words, of exp(word_temperature cosine), over word_temperature, the cosine being
+        that of a word with what it attends to in the image: equation 6 with a mean for its sum, which would favour long
+        texts, and from -1 to 1. Padding is no word. Raises ValueError for another method.
         """
         if self.method != "gloria":
             raise ValueError(f"{self.method} has no local scores")
@@ -132,7 +129,7 @@ class Aligned:
             )
             seen = maps.flatten(2) @ regions.flatten(2).transpose(1, 2)
             cosine = functional.cosine_similarity(seen, each, dim=-1)
-            columns.append((given.word_temperature * cosine).exp().mean(1).log())
+            columns.append((given.word_temperature * cosine).exp().mean(1).log() / given.word_temperature)
         return torch.stack(columns, 1)
 
     def _see(self, pixels: np.ndarray, size: int | None = None) -> dict[str, Tensor]:
@@ -145,6 +142,15 @@ class Aligned:
 
     def _regions(self, pixels: np.ndarray, size: int | None = None) -> Tensor:
         return HEADS[self.method].of_regions(self._heads, self._see(pixels, size), self.described)
+
+    def _places(self, pixels: np.ndarray, size: int | None) -> Tensor:
+        found = self._see(pixels, size)["layer4"].permute(0, 2, 3, 1)
+        rows = HEADS[self.method].of_images(self._heads, {"global": found.flatten(0, 2)})
+        return rows.unflatten(0, found.shape[:3])
+
+    def _need_words(self) -> None:
+        if not self.has_words:
+            raise ValueError(f"{self.method} has no features of regions and words")
 
     def _read(self, given: Sequence[str], words: int | None = None) -> dict[str, Tensor]:
         ids, word_of, lengths = texts.padded(self._reader, given)

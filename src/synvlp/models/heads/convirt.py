@@ -1,4 +1,4 @@
-"""ConVIRT's heads: a two-layer perceptron for each side (Zhang et al., 2020, section 2.3)."""
+"""ConVIRT's heads: a two-layer perceptron for each side (Zhang et al., 2020, section 2.3); none for regions and words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,20 +23,6 @@ def of_images(heads: Any, image: Mapping[str, Tensor]) -> Tensor:
 def of_texts(heads: Any, text: Mapping[str, Tensor], settings: Any) -> Tensor:
     """Texts in the common space, (B, D), of any length. `settings` has `pooling`."""
     return heads["report"](pool(text["tokens"], text["mask"], settings.pooling))
-
-
-def of_regions(heads: Any, image: Mapping[str, Tensor], settings: Any) -> Tensor:
-    """Places of the last feature map in the common space, (B, D, H, W).
-
-    ConVIRT has no local features. An image's feature is the head's of the mean over these places, and the head takes
-    each place by itself as well; how far the two agree is for grounding to show.
-    """
-    places = image["layer4"].permute(0, 2, 3, 1)
-    return heads["image"](places).permute(0, 3, 1, 2)
-
-
-def of_words(heads: Any, text: Mapping[str, Tensor]) -> None:
-    """ConVIRT has no features of words."""
 
 
 def pool(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:

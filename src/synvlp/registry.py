@@ -1,13 +1,12 @@
 """The tasks that encoders do without training, each declared in its own module and nowhere else.
 
-A module of the package `tasks` with a literal `TASK` is such a task. From it follow its verb, its section of the config,
-its kind of data set, its rule and its place in all tables:
+A module of the package `tasks` with a literal `TASK` is such a task. From it follow its verb, its section of the
+config, its kind of data set, its rule and its place in all tables:
 
-    TASK = {"name": "zero-shot", "of": ["classification"], "given": ["positive", "negative"], "pictures": False}
+    TASK = {"name": "zero-shot", "of": ["classification"], "given": ["positive", "negative"]}
 
 `name` is the verb; `of` lists the tasks whose data sets it may use (none: it has one of its own); `given` names the
-settings that belong to a data set and not to the task; `pictures` says whether it writes sample pictures as well.
-The literal is read without importing the module.
+settings that belong to a data set and not to the task. The literal is read without importing the module.
 """
 
 import ast
@@ -24,7 +23,6 @@ class Task:
     name: str
     of: tuple[str, ...]
     given: tuple[str, ...]
-    pictures: bool
 
     @property
     def section(self) -> str:
@@ -43,7 +41,7 @@ def tasks() -> dict[str, Task]:
     for path in sorted((provenance.PACKAGE / "tasks").glob("*.py")):
         declared = _literal(path.read_text(encoding="utf-8"))
         if declared is not None:
-            task = Task(declared["name"], tuple(declared["of"]), tuple(declared["given"]), declared["pictures"])
+            task = Task(declared["name"], tuple(declared["of"]), tuple(declared["given"]))
             if task.section != path.stem:
                 raise ValueError(f"{path.name}: the task {task.name} belongs into {task.section}.py")
             found[task.name] = task

@@ -21,7 +21,7 @@ from synvlp import job
 from synvlp.store import files, images, tables
 from synvlp.tasks import pictures, prompts, results, untrained
 
-TASK = {"name": "grounding", "of": ["segmentation", "detection"], "given": ["phrases"], "pictures": True}
+TASK = {"name": "grounding", "of": ["segmentation", "detection"], "given": ["phrases"]}
 AUTO = {"gloria": "attention", "mgca": "local", "convirt": "global"}
 
 

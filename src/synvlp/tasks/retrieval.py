@@ -21,13 +21,13 @@ from synvlp import job
 from synvlp.store import tables
 from synvlp.tasks import results, untrained
 
-TASK = {"name": "retrieval", "of": [], "given": [], "pictures": False}
+TASK = {"name": "retrieval", "of": [], "given": []}
 TO_TEXT, TO_IMAGE = "image_to_text", "text_to_image"
 
 
 class Settings(job.Compute):
-    recall: list[int] = job.setting([1, 5, 10], "k of recall at k")
-    precision: list[int] = job.setting([5, 10], "k of precision at k, by label")
+    recall_at: list[int] = job.setting([1, 5, 10], "k of recall at k")
+    precision_at: list[int] = job.setting([5, 10], "k of precision at k, by label")
     relevant: Literal["same", "shared"] = job.setting(
         "same", "what precision counts: samples with the same set of labels, or with one in common"
     )
@@ -54,7 +54,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     texts = encoder.texts([pairs["text"].iloc[row] for row in first], settings.batch)
     job.log.info("%d pairs with %d different texts", len(group), len(first))
     similarity = encoder.images(pixels, settings.batch) @ texts.T
-    frames = [recalls(samples, similarity, group, settings.recall)]
+    frames = [recalls(samples, similarity, group, settings.recall_at)]
     if description["labels"] and description["labelled"]:
         frames += precisions(samples, similarity[:, group], settings)
     else:
@@ -69,9 +69,9 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
 def check(settings: Settings, pairs: int) -> None:
     """Raise JobError for a k below 1 or above the number of pairs, or if there is none."""
-    if not settings.recall:
-        raise job.JobError("recall: one or more k are needed, such as 1 5 10")
-    for name in ("recall", "precision"):
+    if not settings.recall_at:
+        raise job.JobError("recall_at: one or more k are needed, such as 1 5 10")
+    for name in ("recall_at", "precision_at"):
         wrong = [k for k in getattr(settings, name) if not 1 <= k <= pairs]
         if wrong:
             raise job.JobError(f"{name}: k = {wrong[0]} is not from 1 to {pairs}, the number of pairs")
@@ -133,7 +133,7 @@ def precisions(samples: pd.DataFrame, similarity: np.ndarray, settings: Settings
     relevant = relevance(list(samples["labels"]), settings.relevant)
     frames = []
     for way, scores in ((TO_TEXT, similarity), (TO_IMAGE, similarity.T)):
-        for k in settings.precision:
+        for k in settings.precision_at:
             value = precision_at(scores, relevant, k)
             frames.append(untrained.measured(samples, f"precision_{k}_{way}", "", value, chance=relevant.mean(axis=1)))
     return frames

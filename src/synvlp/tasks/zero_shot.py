@@ -17,7 +17,7 @@ from synvlp import job
 from synvlp.store import tables
 from synvlp.tasks import prompts, results, scores, untrained
 
-TASK = {"name": "zero-shot", "of": ["classification"], "given": ["positive", "negative"], "pictures": False}
+TASK = {"name": "zero-shot", "of": ["classification"], "given": ["positive", "negative"]}
 
 
 class Settings(job.Compute):

@@ -1,4 +1,4 @@
-"""ConVIRT's heads: a two-layer perceptron for each side (Zhang et al., 2020, section 2.3); none for regions and words."""
+"""ConVIRT's heads: a two-layer perceptron for each side, none for regions and words (Zhang et al., 2020)."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -19,7 +19,7 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.store import files, images, tables
-from synvlp.tasks import pictures, prompts, results, untrained
+from synvlp.tasks import pictures, prompts, untrained
 
 TASK = {"name": "grounding", "of": ["segmentation", "detection"], "given": ["phrases"]}
 AUTO = {"gloria": "attention", "mgca": "local", "convirt": "global"}
@@ -50,7 +50,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Map, measure, draw and write; see the module."""
     from synvlp.models import alignment
 
-    description = read_description(inputs.description)
+    description = untrained.read_description(inputs.description, TASK["of"])
     labels = description["labels"]
     asked = prompts.by_label(settings.phrases, labels, "phrases")
     if not settings.thresholds or not all(0 < value < 1 for value in settings.thresholds):
@@ -80,13 +80,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     untrained.write(
         outputs, "grounding", description, settings, metrics, chance, (frame, tables.MEASURED), tested, **more
     )
-
-
-def read_description(path: Path) -> dict:
-    """The description of a segmentation or a detection data set. Raises JobError for another."""
-    content = files.read_json(path)
-    task = content.get("task") if isinstance(content, dict) else None
-    return results.read_description(path, task if task in TASK["of"] else "segmentation")
 
 
 def read_masks(inputs: Inputs, labels: list[str], shape: tuple[int, ...]) -> Any:

@@ -2,10 +2,12 @@
 
 Every label has several prompts that say it is there and several that it is not; each side is their ensemble. Where a
 sample may carry any number of labels, a label's probability is that of its positive ensemble against its negative one;
-where it carries exactly one, it is the softmax over the labels' positive ensembles. Labels of the validation split
-choose the thresholds of F1 and of accuracy per label; none is used for anything else, and the test split chooses
-nothing. The samples of a segmentation or detection data set carry the labels of what is marked in them. A sample's scores depend on that sample alone: published code standardises the scores of a label over the test
-images (GLoRIA's `normalize`), so that a prediction depends on which other images are tested.
+where it carries exactly one, it is the softmax over the labels' positive ensembles. The samples of a segmentation or
+detection data set carry the labels of what is marked in them.
+
+Labels of the validation split choose the thresholds of F1 and of accuracy per label; none is used for anything else,
+and the test split chooses nothing. A sample's scores depend on that sample alone: published code standardises a label's
+scores over the test images (GLoRIA's `normalize`), so that a prediction depends on which other images are tested.
 """
 
 from typing import Any, Literal

@@ -50,7 +50,7 @@ def retrieval_files(corpus, folder, **choice):
         f"{' and '.join(words[label] for label in own if label in words) or words['']}{'.' * (row % 3)}"
         for row, own in enumerate(studies["labels"])
     ]
-    origin = np.where(np.arange(len(studies)) % 10 == 9, "caption", "report")
+    origin = np.where(np.arange(len(studies)) % 20 == 19, "caption", "report")
     frame = studies[["study_id", "patient_id", "split"]].assign(text=texts, prompt=texts, origin=origin)
     folder.mkdir(exist_ok=True)
     tables.write(frame, folder / "prompts.parquet", tables.PROMPTS)
@@ -182,7 +182,7 @@ def test_precision_counts_ties_as_much_as_there_is_room():
     from itertools import permutations
 
     scores, right = np.array([[2.0, 1, 1, 1, 0]]), np.array([[True, False, True, True, True]])
-    expected = np.mean([(right[0, 0] + right[0, order[0]]) / 2 for order in permutations([1, 2, 3])])
+    expected = np.mean([(1 + int(right[0, order[0]])) / 2 for order in permutations([1, 2, 3])])
     assert retrieval.precision_at(scores, right, 2) == pytest.approx([expected])
     labels = [["a"], ["a", "b"], [], ["b", "a"], []]
     assert retrieval.relevance(labels, "same").astype(int).tolist()[1] == [0, 1, 0, 1, 0]
@@ -192,15 +192,15 @@ def test_precision_counts_ties_as_much_as_there_is_room():
 
 def test_retrieval_as_a_job(done, datasets, tmp_path):
     pairs = tables.read(datasets["retrieval"]["texts"], tables.PAIRS)
-    assert set(pairs.split) == {"test"} and len(pairs) == 18  # of 20, two have captions alone
+    assert set(pairs.split) == {"test"} and len(pairs) == 15  # of 20, five have captions alone
     content, frame, outputs = done(retrieval, "retrieval", "mgca", recall_at=[1, 3], precision_at=[5])
     (entry,) = content["results"]
-    assert entry["texts"] == pairs.text.str.rstrip(".").nunique() < entry["pairs"] == 18
+    assert entry["texts"] == pairs.text.str.rstrip(".").nunique() < entry["pairs"] == 15
     assert frame[frame.metric == "recall_1_image_to_text"].weight.sum() == pytest.approx(entry["texts"])
     own, chance = recomputed("retrieval", outputs, tmp_path)
     assert own == pytest.approx(entry["metrics"]) and chance == pytest.approx(entry["chance"])
-    with pytest.raises(job.JobError, match="recall_at: k = 19 is not from 1 to 18"):
-        done(retrieval, "retrieval", recall_at=[19])
+    with pytest.raises(job.JobError, match="recall_at: k = 16 is not from 1 to 15"):
+        done(retrieval, "retrieval", recall_at=[16])
 
 
 def test_a_limited_retrieval_set_draws_by_ids_and_too_few_pairs_are_refused(corpus, tmp_path):
@@ -273,13 +273,11 @@ def test_boxes_are_targets_as_masks_are(aligned, datasets):
 
 
 def test_phrases_that_a_map_cannot_use_are_refused(done):
-    with pytest.raises(job.JobError, match="'disc' is one word"):
+    with pytest.raises(job.JobError, match="'bar' is one word"):
         done(grounding, "segmentation", phrases=["{}"])
     with pytest.raises(job.JobError, match="map = attention: mgca has none"):
         done(grounding, "segmentation", "mgca", phrases=PHRASES, map="attention")
     with pytest.raises(job.JobError, match="map = local: convirt has no regions and words"):
         done(grounding, "segmentation", "convirt", phrases=PHRASES, map="local")
-    with pytest.raises(
-        job.JobError, match="describes a data set for classification, not for segmentation or detection"
-    ):
+    with pytest.raises(job.JobError, match="for classification, not for segmentation or detection"):
         done(grounding, "classification", phrases=PHRASES)

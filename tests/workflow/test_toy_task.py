@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from synvlp.models import encoder_files
 from synvlp.store import files, tables
 
 TOY = '''"""Guess whether an image is bright from nothing but its pixels."""
@@ -77,9 +78,8 @@ def data_set(folder):
     rows = [(f"s{number:02}", f"p{number // 2}", "test", []) for number in range(20)]
     tables.write(pd.DataFrame(rows, columns=list(tables.SAMPLES.columns)), folder / "samples", tables.SAMPLES)
     with (folder / "pixels").open("wb") as file:
-        np.save(
-            file, np.where(np.arange(20) % 2, 20, 90).astype(np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
-        )
+        gray = np.where(np.arange(20) % 2, 20, 90).astype(np.uint8)
+        np.save(file, np.broadcast_to(gray[:, None, None], (20, 8, 8)))
     files.write_json(folder / "description", {"task": "classification", "labels": ["x"], "kind": "multilabel"})
 
 
@@ -93,15 +93,7 @@ def test_a_toy_task_goes_through_config_rules_command_line_and_tables(study):
     assert all("tasks/classification/findings/pixels.npy" in command for command in commands)
 
     data_set(study.folder)
-    encoder = (
-        "image_encoder",
-        "image_config",
-        "text_config",
-        "text_weights",
-        "text_tokenizer",
-        "heads",
-        "heads_config",
-    )
+    encoder = list(encoder_files.Encoder.model_fields)
     for name in encoder:
         (study.folder / name).touch()
     paths = [word for name in (*encoder, "samples", "pixels", "description") for word in (f"--{name}", name)]

@@ -243,6 +243,10 @@ def test_maps_are_scaled_and_enlarged():
     found = grounding.scaled(grounding.enlarged(maps, 8))
     assert found.shape == (2, 8, 8) and found[0, -1, -1] == found.max() == 1 and found[0, 0, 0] == 0
     assert not found[1].any()
+    two = np.array([[[0.0, 0.0], [1.0, 0.0]]])
+    whole = grounding.enlarged(two, 8, "nearest")
+    assert whole[0, 4:, :4].all() and whole.sum() == 16
+    assert np.argwhere(grounding.enlarged(two, 8)[0] == 1).tolist() == [[r, c] for r in (6, 7) for c in (0, 1)]
 
 
 @pytest.mark.parametrize(("method", "kind"), [("gloria", "attention"), ("mgca", "local"), ("convirt", "global")])

@@ -45,12 +45,8 @@ def tasks() -> dict[str, Task]:
             if task.section != path.stem:
                 raise ValueError(f"{path.name}: the task {task.name} belongs into {task.section}.py")
             found[task.name] = task
-    first = ("zero-shot", "retrieval", "grounding")
-    return {name: found[name] for name in sorted(found, key=lambda name: (name not in first, _place(name, first)))}
-
-
-def _place(name: str, first: tuple[str, ...]) -> tuple[int, str]:
-    return (first.index(name) if name in first else len(first), name)
+    names = [name for name in ("zero-shot", "retrieval", "grounding") if name in found]
+    return {name: found[name] for name in [*names, *sorted(set(found) - set(names))]}
 
 
 def _literal(source: str) -> dict | None:

@@ -86,10 +86,14 @@ def meanings(metrics: Iterable[str]) -> list[str]:
 def main(task: str, found: Iterable[str]) -> tuple[str, ...]:
     """The metrics of a task's table, the first one being that of its figure.
 
-    Of a task that is not known here all that were `found` are taken, in alphabetical order, but those of one label.
+    Of a task that is not known here all that were `found` are taken, in alphabetical order, but those of one label; of
+    retrieval, those at any k.
     """
+    plain = {metric for metric in found if "/" not in metric}
     known = MAIN.get(task)
-    return known or tuple(sorted({metric for metric in found if "/" not in metric}))
+    if not known:
+        return tuple(sorted(plain))
+    return known + tuple(sorted(metric for metric in plain - set(known) if _RANKED.fullmatch(metric)))
 
 
 def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:

@@ -62,24 +62,20 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     masks = read_masks(inputs, labels, pixels.shape)
     encoder = alignment.open_encoder(inputs, settings)
     kind = AUTO[encoder.method] if settings.map == "auto" else settings.map
-    rows, tiles, counts = [], [], {}
-    for label in labels:
-        chosen = positives(samples, label, masks, labels.index(label))
-        counts[label] = len(chosen)
-        if not len(chosen):
-            continue
-        maps, inside = (
-            label_maps(encoder, kind, pixels, chosen, asked[label], settings),
-            masks(chosen, labels.index(label)),
-        )
-        rows += measure(samples.iloc[chosen], label, maps, inside, settings.thresholds)
-        tiles += drawn(pixels[chosen], maps, inside, label, -(-settings.shown // len(labels)))
+    chosen = {label: positives(samples, label, masks, number) for number, label in enumerate(labels)}
+    rows, tiles = [], []
+    for number, (label, own) in enumerate(chosen.items()):
+        if len(own):
+            maps, inside = label_maps(encoder, kind, pixels, own, asked[label], settings), masks(own, number)
+            rows += measure(samples.iloc[own], label, maps, inside, settings.thresholds)
+            tiles += drawn(pixels[own], maps, inside, label, -(-settings.shown // len(labels)))
     if not rows:
         raise job.JobError(f"{inputs.samples}: no test sample carries one of {', '.join(labels)}")
     pictures.write(outputs.examples, tiles[: settings.shown])
     frame = pd.concat(rows, ignore_index=True)
     metrics, chance = untrained.summarized(frame), untrained.summarized(frame, "chance")
-    tested, more = samples[samples["study_id"].isin(frame["study_id"])], {"positives": counts, "map": kind}
+    tested = samples[samples["study_id"].isin(frame["study_id"])]
+    more = {"positives": {label: len(own) for label, own in chosen.items()}, "map": kind}
     untrained.write(
         outputs, "grounding", description, settings, metrics, chance, (frame, tables.MEASURED), tested, **more
     )

@@ -225,10 +225,10 @@ def cnr(maps: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def drawn(pixels: np.ndarray, maps: np.ndarray, inside: np.ndarray, label: str, count: int) -> list[Any]:
-    """Up to `count` tiles of a label, evenly among its test images: the map, and whether it points inside."""
+    """Up to `count` tiles of a label, evenly among its test images: the map, and how much of its highest is inside."""
     rows = np.unique(np.linspace(0, len(maps) - 1, min(count, len(maps))).astype(int))
     hits = pointing(maps, inside)
     return [
-        pictures.of_heat(pixels[row], inside[row], maps[row], label, "inside" if hits[row] == 1 else "beside")
+        pictures.of_heat(pixels[row], inside[row], maps[row], label, f"highest place: {100 * hits[row]:.0f} % inside")
         for row in rows
     ]

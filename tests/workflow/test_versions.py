@@ -12,8 +12,14 @@ import pytest
 pytestmark = pytest.mark.workflow
 FILE = "studies/tiny/dvc.yaml"
 TABLES = {"tabulate", "summarize", "compare", "draw_figure", "write_page"}
-TASKS = {"encode", "classify", "segment", "detect"}
-TABLE_OF = {"classify": "classification", "segment": "segmentation", "detect": "detection"}
+TASKS = {"encode", "classify", "segment", "detect", "align", "ground"}
+TABLES_OF = {
+    "classify": {"classification"},
+    "segment": {"segmentation"},
+    "detect": {"detection"},
+    "align": {"zero-shot", "retrieval"},
+    "ground": {"grounding"},
+}
 GLORIA = "src/synvlp/encoders/gloria.py"
 MATCHING = "src/synvlp/tasks/matching.py"
 WHY = (sys.executable, "-m", "synvlp", "why")
@@ -145,8 +151,8 @@ def test_what_an_edit_reruns(bench, name):
         assert {job["rule"] for job in stale} == rules
         if method:
             assert {job["wildcards"][0] for job in stale if job["rule"] == "pretrain"} == {method}
-            assert {job["wildcards"][1] for job in stale if job["rule"] in TASKS} == {method}
-        tasks = {TABLE_OF[rule] for rule in rules & set(TABLE_OF)}
+            assert {job["wildcards"][-3] for job in stale if job["rule"] in TASKS} == {method}
+        tasks = set().union(*(TABLES_OF[rule] for rule in rules & set(TABLES_OF)))
         assert {job["wildcards"][0] for job in stale if job["rule"] == "tabulate"} == tasks
         found = following(every, stages_changed(bench))
         places = {tuple(job["output"]) for job in stale}

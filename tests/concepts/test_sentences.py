@@ -15,7 +15,9 @@ SENTENCES = {
         ("There is a small right pleural effusion.", ["+pleural effusion"]),
         ("The heart is mildly enlarged.", ["+heart is mildly enlarged|cardiomegaly"]),
         ("Enlargement of the cardiac silhouette is noted.", ["+Enlargement of the cardiac silhouette|cardiomegaly"]),
-        ("Large apical pneumothorax with mediastinal shift.", ["+apical pneumothorax|pneumothorax", "+mediastinal shift"]),
+        ("Large apical pneumothorax with mediastinal shift.", [
+            "+apical pneumothorax|pneumothorax", "+mediastinal shift",
+        ]),
         ("MODERATE CARDIOMEGALY IS SEEN.", ["+CARDIOMEGALY"]),
         ("Heart size is within normal limits.", ["+Heart size is within normal|normal heart size"]),
         ("The lungs are well expanded and clear.", [

@@ -111,6 +111,7 @@ SENTENCES = {
         ("Pneumonia is unlikely.", ["?Pneumonia"]),
         ("Streaks may be secondary to scarring.", ["?scarring|scar"]),
         ("Correlate for pulmonary vascular congestion.", ["?pulmonary vascular congestion"]),
+        ("Moderate cardiomegaly with probable edema.", ["+cardiomegaly", "?edema|pulmonary edema"]),
         ("Probable nodule and definite cardiomegaly.", ["?nodule", "+cardiomegaly"]),
     ],
     "history": [
@@ -125,6 +126,7 @@ SENTENCES = {
         ("The previously seen effusion has resolved.", ["-effusion|pleural effusion"]),
         ("The previously seen effusion is unchanged.", ["+effusion|pleural effusion"]),
         ("The previously seen opacity is no longer seen.", ["-opacity"]),
+        ("Resolved pneumonia and stable cardiomegaly.", ["-pneumonia", "+cardiomegaly"]),
         ("Interval resolution of the edema.", ["-edema|pulmonary edema"]),
         ("Effusion has largely resolved.", ["+Effusion|pleural effusion"]),
         ("The effusion and opacity have resolved.", ["-effusion|pleural effusion", "-opacity"]),

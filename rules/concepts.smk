@@ -8,7 +8,6 @@ rule concepts:
             "<results>/concepts/{corpus}/measures.json",
             corpus=study.measured(study.concept_corpora()),
         ),
-    localrule: True
 
 
 rule read_vocabulary:

@@ -114,6 +114,9 @@ SENTENCES = {
         ("Pneumonia is unlikely.", ["?Pneumonia"]),
         ("Cardiomegaly, question small bilateral effusions.", ["+Cardiomegaly", "?effusions|pleural effusion"]),
         ("Nondisplaced fractures may not be demonstrated.", ["?fractures|fracture"]),
+        ("Opacity, differential diagnosis includes edema, pneumonia, aspiration.", [
+            "+Opacity", "?edema|pulmonary edema", "?pneumonia", "?aspiration",
+        ]),
         ("Streaks may be secondary to scarring.", ["?scarring|scar"]),
         ("Correlate for pulmonary vascular congestion.", ["?pulmonary vascular congestion"]),
         ("Moderate cardiomegaly with probable edema.", ["+cardiomegaly", "?edema|pulmonary edema"]),

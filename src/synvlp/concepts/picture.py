@@ -79,7 +79,7 @@ def _square(panel: "Axes", mentions: pd.DataFrame) -> None:
     chosen = together[names].to_numpy(dtype=float)
     shares = (chosen.T @ chosen) / np.maximum(chosen.sum(0)[:, None], 1)
     np.fill_diagonal(shares, np.nan)
-    panel.set_title("% of the reports with a row's finding that have the column's", fontsize=9, color=INK)
+    panel.set_title("% of a row's reports with the column's finding", fontsize=9, color=INK)
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     if not names:

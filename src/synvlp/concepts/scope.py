@@ -24,7 +24,7 @@ _ADVERBS = frozenset({"now", "also", "completely", "essentially", "definitely", 
 _BETWEEN = frozenset({"versus", "vs"})
 _PLACES = frozenset({"and", "in", "on", "at", "since", "from", "with"})  # "effusion resolved since …"
 # After these, commas part the items of a list even where no "or" follows.
-_LISTING = frozenset({"no", "without", "negative", "free", "absence", "lack", "neither", "nor"})
+_LISTING = frozenset({"no", "without", "negative", "free", "absence", "lack", "neither", "nor", "differential"})
 # An earlier finding stands right after these words, but for a few that describe it; it is none after others.
 _NEAR = 4
 _ELSEWHERE = frozenset(

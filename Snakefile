@@ -1,7 +1,6 @@
 """The study: reads and checks the config, includes the stages, names the targets."""
 
 from snakemake.utils import min_version
-
 from synvlp import dag, environments
 from synvlp.attempts import memory, minutes
 from synvlp.versions import hooks
@@ -39,6 +38,7 @@ wildcard_constraints:
 
 include: "rules/corpora.smk"
 include: "rules/reports.smk"
+include: "rules/concepts.smk"
 include: "rules/generators.smk"
 include: "rules/images.smk"
 include: "rules/encoders.smk"
@@ -65,6 +65,7 @@ localrules:
     all,
     corpora,
     reports,
+    concepts,
     generators,
     images,
     encoders,

@@ -273,6 +273,8 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
             "measure_anonymization",
             "split_sections",
             "write_prompts",
+            "extract_concepts",
+            "measure_extraction",
             "train_tokenizer",
             "select_pairs",
             "partition",

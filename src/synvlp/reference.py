@@ -42,6 +42,8 @@ PLACES = {
     "anonymize": "reports.anonymize",
     "split-sections": "reports.split_sections",
     "write-prompts": "reports.write_prompts",
+    "read-vocabulary": "concepts.vocabulary",
+    "extract-concepts": "concepts.extract",
     "train-autoencoder": "generators.NAME.train_autoencoder (kind: diffusion)",
     "train-diffusion": "generators.NAME.train_diffusion (kind: diffusion)",
     "finetune-diffusion": "generators.NAME.finetune_diffusion (kind: finetuned)",

@@ -89,6 +89,14 @@ def schema() -> type[Section]:
         split_sections=_part("reports.sections"),
         write_prompts=_part("reports.prompts"),
     )
+    concepts = create_model(
+        "concepts",
+        __base__=Section,
+        corpora=(list[Name], _about("corpora whose reports are searched for concepts; none: none are", [])),
+        vocabulary=_vocabulary(),
+        extract=_part("concepts.extract"),
+        written=(dict[Name, dict[str, Any]], _about("sets of reports that are written from concepts", {})),
+    )
     from_corpus = (Name, _about("the corpus whose train split the generator learns from"))
     generator = (
         create_model(
@@ -204,6 +212,7 @@ def schema() -> type[Section]:
         study=(Name, _about("the study's name, and its folder below results/")),
         corpora=(dict[Name, Annotated[corpus, Field(discriminator="kind")]], ...),
         reports=(reports, ...),
+        concepts=(concepts, concepts()),
         generators=(dict[Name, Annotated[generator, Field(discriminator="kind")]], {}),
         images=(images, images()),
         pair_sets=(dict[Name, pair_set], ...),
@@ -430,6 +439,8 @@ class Study:
         corpora = [self.parts.corpora[name] for name in self.corpora()]
         found = [getattr(corpus, key, None) for corpus in corpora for key in ("path", "index")]
         found += [self.parts.reports.key_file, self.parts.encoders.imagenet_weights]
+        if self.concept_corpora():
+            found += [*self.vocabulary_file("path"), *self.vocabulary_file("phrases")]
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
         for generator in sorted({item["generator"] for item in self.image_sets()}):
             if self.parts.generators[generator].kind != "diffusion":
@@ -446,11 +457,21 @@ class Study:
         used = {part.corpus for part in self.parts.pair_sets.values()}
         used |= {part.corpus for part in self.parts.tasks.datasets.values() if hasattr(part, "corpus")}
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
-        return sorted(used)
+        return sorted(used | set(self.concept_corpora()))
 
-    def measured(self) -> list[str]:
-        """The corpora whose true identifiers are known, so that anonymization can be measured."""
-        return [name for name in self.corpora() if self.parts.corpora[name].kind == "phantom"]
+    def measured(self, corpora: list[str] | None = None) -> list[str]:
+        """The corpora (all, or of these) whose truth is known, so that what reads their reports can be measured."""
+        named = self.corpora() if corpora is None else corpora
+        return [name for name in named if self.parts.corpora[name].kind == "phantom"]
+
+    def concept_corpora(self) -> list[str]:
+        """The corpora whose reports are searched for concepts."""
+        return sorted(set(self.parts.concepts.corpora))
+
+    def vocabulary_file(self, key: str) -> list[str]:
+        """A file that the vocabulary is read from ("path", "phrases"); none where it needs none."""
+        path = getattr(self.parts.concepts.vocabulary, key, None)
+        return [path] if path else []
 
     def text_corpora(self) -> list[str]:
         """The corpora whose texts the encoders read."""
@@ -525,6 +546,7 @@ class Study:
         }
         pictures = {
             **{f"Corpus {name}": f"<results>/corpora/{name}/preview.png" for name in drawn},
+            **{f"Concepts of {name}": f"<results>/concepts/{name}/concepts.png" for name in self.concept_corpora()},
             **{f"Real beside synthetic: {title}": f"{folder}/sheet.png" for title, folder in images.items()},
             **{f"Samples of {name}": f"<results>/generators/{name}/samples.png" for name in trained},
             **{
@@ -557,6 +579,7 @@ class Study:
                     for name in corpora
                 },
                 **{f"Reports of {name}, prompts": f"<results>/reports/{name}/prompts_rejected.csv" for name in corpora},
+                **({"Vocabulary of concepts": "<results>/concepts/rejected.csv"} if self.concept_corpora() else {}),
                 **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
             },
         }
@@ -590,6 +613,7 @@ class Study:
             ),
             *(("tables.draw_scaling.sources", name, parts.sources) for name in scaling.sources),
             *([("tables.draw_scaling.reference", scaling.reference, parts.sources)] if scaling.sources else []),
+            *(("concepts.corpora", name, parts.corpora) for name in parts.concepts.corpora),
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
                 for key, part in parts.tasks.datasets.items()
@@ -664,6 +688,16 @@ def _all(part: BaseModel, *leave_out: str) -> dict[str, Any]:
 
 def _corpus(study: Study, w: Any) -> dict[str, Any]:
     return _all(study.parts.corpora[w.corpus], "kind", "path", "index")
+
+
+def _vocabulary() -> tuple[Any, Any]:
+    """Where the vocabulary of concepts comes from, by kind."""
+    job, path = "concepts.reading", (str, _about("the file that it is read from"))
+    phrases = (str | None, _about("phrases of mentions beside the definitions (JSON)", None))
+    built_in = options(job, "kind", "add_built_in", "max_rejected", kind=(Literal["built-in"], "built-in"))
+    definitions = options(job, "kind", kind=(Literal["definitions"], ...), path=path, phrases=phrases)
+    table = options(job, "kind", kind=(Literal["table"], ...), path=path)
+    return (Annotated[built_in | definitions | table, Field(discriminator="kind")], built_in())
 
 
 def _pretrain(study: Study, w: Any) -> dict[str, Any]:
@@ -775,6 +809,12 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "measure_anonymization": ("synvlp.reports.measure", lambda s, w: {}),
     "split_sections": ("synvlp.reports.sections", lambda s, w: _all(s.parts.reports.split_sections)),
     "write_prompts": ("synvlp.reports.prompts", lambda s, w: _all(s.parts.reports.write_prompts)),
+    "read_vocabulary": (
+        "synvlp.concepts.reading",
+        lambda s, w: _all(s.parts.concepts.vocabulary, "path", "phrases"),
+    ),
+    "extract_concepts": ("synvlp.concepts.extract", lambda s, w: _all(s.parts.concepts.extract)),
+    "measure_extraction": ("synvlp.concepts.measure", lambda s, w: {}),
     "select_pairs": ("synvlp.generators.selection", lambda s, w: {}),
     "train_autoencoder": (
         "synvlp.generators.autoencoder",
@@ -850,6 +890,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "measure_anonymization": (),
     "split_sections": ("reports.split_sections",),
     "write_prompts": ("reports.write_prompts",),
+    "read_vocabulary": ("concepts.vocabulary",),
+    "extract_concepts": ("concepts.extract",),
+    "measure_extraction": (),
     "select_pairs": ("generators.{generator}.corpus",),
     "train_autoencoder": ("generators.{generator}.train_autoencoder",),
     "train_diffusion": ("generators.{generator}.train_diffusion",),
@@ -883,7 +926,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
     "draw_ablation": ("tables.draw_ablation", "tables.ablations.{ablation}"),
     "draw_scaling": ("tables.draw_scaling", "tables.compare", *_RUNS),
-    "write_page": ("study", "tables.compare.reference", "corpora", "generators", *_RUNS),
+    "write_page": ("study", "tables.compare.reference", "corpora", "concepts.corpora", "generators", *_RUNS),
 }
 
 

@@ -64,6 +64,7 @@ def _lines(concepts: Sequence[Concept]) -> str:
 
 
 def _line(concept: Concept) -> str:
-    also = f" (also: {', '.join(concept.synonyms)})" if concept.synonyms else ""
+    plain = [synonym for synonym in concept.synonyms if "*" not in synonym]  # the others are patterns
+    also = f" (also: {', '.join(plain)})" if plain else ""
     meaning = f": {concept.definition}" if concept.definition else ""
     return f"- {concept.name}{also}{meaning}"

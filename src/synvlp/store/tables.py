@@ -139,6 +139,36 @@ WRITTEN = Table(
     key=("study_id",),
 )
 
+# What is spoken of in reports. What a concept excludes excludes it, too.
+VOCABULARY = Table(
+    "vocabulary",
+    {
+        "concept": TEXT,
+        "kind": TEXT,  # abnormality, non-abnormality, disease, non-disease or anatomy
+        "synonyms": TEXTS,  # other words for it; see concepts/vocabulary.py
+        "definition": TEXT,
+        "origin": TEXT,  # where the definition comes from
+        "excludes": TEXTS,  # concepts that cannot be true of the same image
+    },
+    key=("concept",),
+)
+
+# Where reports speak of concepts: positions in the `text` of the table of prompts.
+MENTIONS = Table(
+    "mentions",
+    {
+        "study_id": TEXT,
+        "concept": TEXT,
+        "kind": TEXT,
+        "sentence": WHOLE,  # of the text, counted from 0
+        "start": WHOLE,
+        "end": WHOLE,
+        "status": TEXT,  # present, absent or uncertain
+        "detector": TEXT,  # rules or classifier
+    },
+    key=("study_id", "start", "end", "concept"),
+)
+
 # Synthetic images: a shard is one file of such rows, and a released data set as it stands.
 SHARD = Table(
     "shard",

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from synvlp.concepts.vocabulary import Concept
-
 from synvlp.concepts import writing
+from synvlp.concepts.vocabulary import Concept
 
 Message = dict[str, str]  # role and content, as chat templates and OpenAI's protocol have it
 

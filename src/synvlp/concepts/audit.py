@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from synvlp.concepts.vocabulary import load
 
 from synvlp import job
+from synvlp.concepts.vocabulary import load
 from synvlp.store import files, prompting, seeds, tables
 
 

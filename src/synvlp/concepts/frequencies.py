@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from synvlp.concepts.vocabulary import load
 
 from synvlp import job
 from synvlp.concepts import observed
+from synvlp.concepts.vocabulary import load
 from synvlp.store import files, tables
 
 NAMED = 60  # concepts whose names can be read under the figure

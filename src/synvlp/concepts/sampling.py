@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from synvlp.concepts.vocabulary import Concept, load
 
 from synvlp import job
 from synvlp.concepts import observed, urn
+from synvlp.concepts.vocabulary import Concept, load
 from synvlp.store import seeds, tables
 
 Kind = Literal["abnormality", "non-abnormality", "disease", "non-disease"]

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from synvlp.concepts.extraction import Extractor
-from synvlp.concepts.vocabulary import Concept, load
 
 from synvlp import job
+from synvlp.concepts.extraction import Extractor
 from synvlp.concepts.observed import ANATOMY
+from synvlp.concepts.vocabulary import Concept, load
 from synvlp.store import tables
 
 _HEADING = re.compile(r"^[\s*#_]*(FINDINGS?|IMPRESSION)[\s*_]*:[\s*_]*", re.IGNORECASE | re.MULTILINE)

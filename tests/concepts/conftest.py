@@ -116,3 +116,25 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[name] = folder / f"{name}.parquet"
         tables.write(pd.DataFrame(rows, columns=list(table.columns)), found[name], table)
     return found
+
+
+CHAT = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+
+
+@pytest.fixture(scope="session")
+def model_folder(vocabulary: dict[str, Concept], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a very small causal language model with random weights and a chat template."""
+    import torch
+
+    from synvlp.concepts import asking, language_model
+
+    folder = tmp_path_factory.mktemp("model")
+    asked = [writing.Request("x", (concept,)) for concept in vocabulary.values()]
+    texts = [message["content"] for request in asked for message in asking.messages(request)]
+    coder = language_model.learn_tokenizer(texts, 800)
+    coder.chat_template = CHAT
+    torch.manual_seed(0)
+    settings = language_model.Settings(width=16, layers=1, heads=2, tokens=1024)
+    language_model.build(settings, coder).save_pretrained(folder)
+    coder.save_pretrained(folder)
+    return folder

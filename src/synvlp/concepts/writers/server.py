@@ -69,13 +69,20 @@ class Client:
         self._lock = threading.Lock()
 
     def write(self, requests: Sequence[writing.Request]) -> list[str]:
-        """The answers to requests, in their order. The first failure ends those that were not begun."""
-        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+        """The answers to requests, in their order. After the first failure nothing more is asked."""
+        failed = threading.Event()
+
+        def one(request: writing.Request) -> str:
+            if failed.is_set():
+                return ""
             try:
-                return list(pool.map(self.answer, requests))
+                return self.answer(request)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                failed.set()
                 raise
+
+        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+            return list(pool.map(one, requests))
 
     def answer(self, request: writing.Request) -> str:
         """The answer to one request, from the cache or the server."""

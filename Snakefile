@@ -39,6 +39,7 @@ wildcard_constraints:
 
 include: "rules/corpora.smk"
 include: "rules/reports.smk"
+include: "rules/concepts.smk"
 include: "rules/generators.smk"
 include: "rules/images.smk"
 include: "rules/encoders.smk"

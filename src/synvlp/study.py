@@ -16,10 +16,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
 from synvlp import provenance
+from synvlp.concepts import writers
 from synvlp.job import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 METHODS = ("convirt", "gloria", "mgca")
+LANGUAGE_MODEL = {
+    "config": "config.json",
+    "weights": "model.safetensors",
+    "tokenizer": "tokenizer.json",
+    "tokenizer_config": "tokenizer_config.json",
+}
 TASKS = {"classification": "classify", "segmentation": "segment", "detection": "detect"}
 
 
@@ -77,6 +84,15 @@ def schema() -> type[Section]:
         split_sections=_part("reports.sections"),
         write_prompts=_part("reports.prompts"),
     )
+    concepts = create_model(
+        "concepts",
+        __base__=Section,
+        corpora=(list[Name], _about("corpora whose reports are searched for concepts; none: none are", [])),
+        vocabulary=_vocabulary(),
+        extract=_part("concepts.extract"),
+        written=(dict[Name, _written_set()], _about("sets of reports that are written from concepts", {})),
+        draw_frequencies=_part("concepts.frequencies", "corpora", "written", "samplings"),
+    )
     from_corpus = (Name, _about("the corpus whose train split the generator learns from"))
     generator = (
         create_model(
@@ -116,7 +132,7 @@ def schema() -> type[Section]:
     pair_set = create_model(
         "pair set",
         __base__=Section,
-        corpus=(Name, _about("the corpus whose texts are paired")),
+        corpus=(Name, _about("the corpus, or the set of written reports, whose texts are paired")),
         generator=(
             Name | None,
             _about("whose images they are paired with; left out: the corpus's own", None),
@@ -185,6 +201,7 @@ def schema() -> type[Section]:
         study=(Name, _about("the study's name, and its folder below results/")),
         corpora=(dict[Name, Annotated[corpus, Field(discriminator="kind")]], ...),
         reports=(reports, ...),
+        concepts=(concepts, concepts()),
         generators=(dict[Name, Annotated[generator, Field(discriminator="kind")]], {}),
         images=(images, images()),
         pair_sets=(dict[Name, pair_set], ...),
@@ -198,6 +215,7 @@ def schema() -> type[Section]:
 
 # Verb -> the settings that the workflow gives its job.
 GIVEN = {
+    "draw-frequencies": ("corpora", "written", "samplings"),
     "init-encoder": ("seed", "architecture", "image_size"),
     **{f"pretrain-{method}": ("weights", "seed") for method in METHODS},
 }
@@ -262,6 +280,11 @@ class Study:
         module, choose = JOBS[rule]
         return lambda w: importlib.import_module(_name(module, w)).Settings(**choose(self, w)).processes
 
+    def on_gpu(self, rule: str) -> Callable[[Any], int]:
+        """For the `gpu` of a rule whose jobs do not all run a network: 1 for those that have a device to choose."""
+        module, _ = JOBS[rule]
+        return lambda w: int("device" in importlib.import_module(_name(module, w)).Settings.model_fields)
+
     def code(self, rule: str) -> Callable[[Any], str]:
         """For a rule's `params: code=`: the fingerprint of all code that its job runs."""
         module, _ = JOBS[rule]
@@ -280,8 +303,12 @@ class Study:
 
     def fingerprints(self) -> dict[str, str]:
         """Module of every job of the study -> fingerprint of its code."""
+        kinds = {part.writer.kind for part in self.parts.concepts.written.values()} or {"template"}
         modules = {
-            module.format(method=method) for module, _ in JOBS.values() for method in self.parts.encoders.methods
+            module.format(method=method, writer=kind)
+            for module, _ in JOBS.values()
+            for method in self.parts.encoders.methods
+            for kind in kinds
         }
         return {module: provenance.fingerprint(module) for module in sorted(modules)}
 
@@ -290,7 +317,10 @@ class Study:
 
         `having` keeps those with these values, such as kind="phantom".
         """
-        parts = self.parts.tasks.datasets if section == "datasets" else getattr(self.parts, section)
+        inner = {"datasets": self.parts.tasks.datasets, "written": self.parts.concepts.written}
+        inner["writers"] = dict.fromkeys(writers.KINDS)
+        inner["texts"] = self.parts.corpora | self.parts.concepts.written
+        parts = inner[section] if section in inner else getattr(self.parts, section)
         names = [
             re.escape(name)
             for name, part in parts.items()
@@ -362,6 +392,9 @@ class Study:
         corpora = [self.parts.corpora[name] for name in self.corpora()]
         found = [getattr(corpus, key, None) for corpus in corpora for key in ("path", "index")]
         found += [self.parts.reports.key_file, self.parts.encoders.imagenet_weights]
+        found += [path for name in self.written() for path in self._model_folder(name)]
+        if self.concept_corpora():
+            found += [*self.vocabulary_file("path"), *self.vocabulary_file("phrases")]
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
         for generator in sorted({item["generator"] for item in self.image_sets()}):
             if self.parts.generators[generator].kind != "diffusion":
@@ -375,17 +408,72 @@ class Study:
 
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
-        used = {part.corpus for part in self.parts.pair_sets.values()}
+        used = {part.corpus for part in self.parts.pair_sets.values()} - set(self.written())
         used |= {part.corpus for part in self.parts.tasks.datasets.values()}
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
-        return sorted(used)
+        return sorted(used | set(self.concept_corpora()))
 
-    def measured(self) -> list[str]:
-        """The corpora whose true identifiers are known, so that anonymization can be measured."""
-        return [name for name in self.corpora() if self.parts.corpora[name].kind == "phantom"]
+    def measured(self, corpora: list[str] | None = None) -> list[str]:
+        """The corpora (all, or of these) whose truth is known, so that what reads their reports can be measured."""
+        named = self.corpora() if corpora is None else corpora
+        return [name for name in named if self.parts.corpora[name].kind == "phantom"]
+
+    def concept_corpora(self) -> list[str]:
+        """The corpora whose reports are searched for concepts."""
+        return sorted({*self.parts.concepts.corpora, *self.compared_corpora()})
+
+    def written(self) -> list[str]:
+        """The sets of written reports."""
+        return sorted(self.parts.concepts.written)
+
+    def compared_corpora(self) -> list[str]:
+        """The corpora that sets of written reports are compared with."""
+        return sorted({part.corpus for part in self.parts.concepts.written.values()})
+
+    def of_written(self, name: str) -> Callable[[Any], str]:
+        """For a rule of written reports: the file `name` of the corpus that they learn from and are compared with."""
+        return lambda w: f"<results>/{name.format(corpus=self.parts.concepts.written[w.written].corpus)}"
+
+    def writer_file(self, written: str, name: str) -> str:
+        """A file that the writer of a set of reports leaves."""
+        return f"<results>/concepts/{written}/{self.parts.concepts.written[written].writer.kind}/{name}"
+
+    def writer_model(self, written: str) -> list[str]:
+        """The files of the model that writes: one that is trained here, one from outside, or none."""
+        if self.parts.concepts.written[written].writer.kind == "trained":
+            return [f"<results>/concepts/{written}/model/{name}" for name in LANGUAGE_MODEL.values()]
+        return self._model_folder(written)
+
+    def _model_folder(self, written: str) -> list[str]:
+        """The files of a writer's model from outside; its config where the folder is not here."""
+        folder = getattr(self.parts.concepts.written[written].writer, "model_folder", None)
+        if not folder:
+            return []
+        endings = {".json", ".txt", ".safetensors", ".jinja", ".model"}
+        inside = sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in endings)
+        return inside or [f"{folder}/config.json"]
+
+    def written_results(self) -> list[str]:
+        """What the sets of written reports end in: texts and prompts, and one figure of all."""
+        sets = [f"<results>/concepts/{name}/prompts.parquet" for name in self.written()]
+        return [*sets, "<results>/concepts/frequencies.png"] if sets else []
+
+    def prompts_file(self, texts: str) -> str:
+        """The texts and prompts of a corpus, or of a set of written reports."""
+        stage = "concepts" if texts in self.parts.concepts.written else "reports"
+        return f"<results>/{stage}/{texts}/prompts.parquet"
+
+    def real_images(self, texts: str) -> list[str]:
+        """The images that stand beside synthetic ones of the same studies; none for written reports."""
+        return [f"<results>/corpora/{texts}/images.parquet"] if texts in self.parts.corpora else []
+
+    def vocabulary_file(self, key: str) -> list[str]:
+        """A file that the vocabulary is read from ("path", "phrases"); none where it needs none."""
+        path = getattr(self.parts.concepts.vocabulary, key, None)
+        return [path] if path else []
 
     def text_corpora(self) -> list[str]:
-        """The corpora whose texts the encoders read."""
+        """The corpora and sets of written reports whose texts the encoders read."""
         return sorted({part.corpus for part in self.parts.pair_sets.values()})
 
     def pair_file(self, pair_set: str, name: str) -> str:
@@ -393,7 +481,9 @@ class Study:
         part = self.parts.pair_sets[pair_set]
         if name == "images" and part.generator:
             return f"<results>/images/{part.generator}/{part.corpus}/images.parquet"
-        return f"<results>/{'reports' if name == 'prompts' else 'corpora'}/{part.corpus}/{name}.parquet"
+        return (
+            self.prompts_file(part.corpus) if name == "prompts" else f"<results>/corpora/{part.corpus}/{name}.parquet"
+        )
 
     def corpus_file(self, name: str) -> Callable[[Any], str]:
         """For a data set's rule: the file `name` of the corpus that the data set is made from."""
@@ -426,6 +516,8 @@ class Study:
         }
         pictures = {
             **{f"Corpus {name}": f"<results>/corpora/{name}/preview.png" for name in drawn},
+            **{f"Concepts of {name}": f"<results>/concepts/{name}/concepts.png" for name in self.concept_corpora()},
+            **({"Frequencies of concepts": "<results>/concepts/frequencies.png"} if self.written() else {}),
             **{f"Real beside synthetic: {title}": f"{folder}/sheet.png" for title, folder in images.items()},
             **{f"Samples of {name}": f"<results>/generators/{name}/samples.png" for name in trained},
             **{
@@ -449,6 +541,7 @@ class Study:
             },
             "audits": {name: f"<results>/reports/{name}/audit.json" for name in corpora},
             "measures": {name: f"<results>/reports/{name}/measures.json" for name in drawn},
+            "writings": {name: f"<results>/concepts/{name}/audit.json" for name in self.written()},
             "screenings": {title: f"{folder}/summary.json" for title, folder in images.items()},
             "rejected": {
                 **{f"Studies of {name}": f"<results>/corpora/{name}/rejected.csv" for name in corpora},
@@ -457,6 +550,8 @@ class Study:
                     for name in corpora
                 },
                 **{f"Reports of {name}, prompts": f"<results>/reports/{name}/prompts_rejected.csv" for name in corpora},
+                **({"Vocabulary of concepts": "<results>/concepts/rejected.csv"} if self.concept_corpora() else {}),
+                **{f"Sets of {name}": self.writer_file(name, "rejected.csv") for name in self.written()},
                 **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
             },
         }
@@ -465,7 +560,14 @@ class Study:
         """Every name that a part of the config refers to must exist."""
         parts = self.parts
         wanted = [
-            *((f"pair_sets.{key}.corpus", part.corpus, parts.corpora) for key, part in parts.pair_sets.items()),
+            *(
+                (f"pair_sets.{key}.corpus", part.corpus, {**parts.corpora, **parts.concepts.written})
+                for key, part in parts.pair_sets.items()
+            ),
+            *(
+                (f"concepts.written.{key}.corpus", part.corpus, parts.corpora)
+                for key, part in parts.concepts.written.items()
+            ),
             *(
                 (f"pair_sets.{key}.generator", part.generator, parts.generators)
                 for key, part in parts.pair_sets.items()
@@ -476,6 +578,7 @@ class Study:
                 for key, part in parts.generators.items()
                 if hasattr(part, "corpus")
             ),
+            *(("concepts.corpora", name, parts.corpora) for name in parts.concepts.corpora),
             *((f"sources.{key}", name, parts.pair_sets) for key, part in parts.sources.items() for name in part),
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
@@ -486,6 +589,17 @@ class Study:
             f"{key}: there is no '{name}'; there are: {', '.join(known) or 'none'}{_nearest(name, known)}"
             for key, name, known in wanted
             if name not in known
+        ]
+        problems += [
+            f"concepts.written.{name}: a corpus has this name; give the set of written reports another one"
+            for name in self.written()
+            if name in parts.corpora
+        ]
+        problems += [
+            f"pair_sets.{key}: {part.corpus} is a set of written reports, which has no images of its own; name the "
+            "generator that draws them"
+            for key, part in parts.pair_sets.items()
+            if part.corpus in parts.concepts.written and not part.generator
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
@@ -531,6 +645,44 @@ def _all(part: BaseModel, *leave_out: str) -> dict[str, Any]:
 
 def _corpus(study: Study, w: Any) -> dict[str, Any]:
     return _all(study.parts.corpora[w.corpus], "kind", "path", "index")
+
+
+def _vocabulary() -> tuple[Any, Any]:
+    """Where the vocabulary of concepts comes from, by kind."""
+    job, path = "concepts.reading", (str, _about("the file that it is read from"))
+    phrases = (str | None, _about("phrases of mentions beside the definitions (JSON)", None))
+    built_in = options(job, "kind", "add_built_in", "max_rejected", kind=(Literal["built-in"], "built-in"))
+    definitions = options(job, "kind", kind=(Literal["definitions"], ...), path=path, phrases=phrases)
+    table = options(job, "kind", kind=(Literal["table"], ...), path=path)
+    return (Annotated[built_in | definitions | table, Field(discriminator="kind")], built_in())
+
+
+def _written_set() -> type[Section]:
+    """A set of written reports: whose frequencies and words it is held against, how concepts are drawn, who writes."""
+    more = {"trained": {"train_writer": _part("concepts.language_model")}}
+    made = [
+        options(f"concepts.writers.{kind}", kind=(Literal[kind], ...), **more.get(kind, {})) for kind in writers.KINDS
+    ]
+    writer = functools.reduce(lambda one, other: one | other, made)
+    default = made[writers.KINDS.index("template")](kind="template")
+    return create_model(
+        "written set",
+        __base__=Section,
+        corpus=(Name, _about("the corpus that natural sets and trained writers learn from; all are compared with it")),
+        sampling=_part("concepts.sampling"),
+        writer=(Annotated[writer, Field(discriminator="kind")], default),
+        audit=_part("concepts.audit"),
+    )
+
+
+def _frequencies(study: Study, w: Any) -> dict[str, Any]:
+    sets = study.parts.concepts.written
+    return {
+        **_all(study.parts.concepts.draw_frequencies),
+        "corpora": study.compared_corpora(),
+        "written": study.written(),
+        "samplings": [sets[name].sampling.method for name in study.written()],
+    }
 
 
 def _pretrain(study: Study, w: Any) -> dict[str, Any]:
@@ -593,6 +745,7 @@ def _page(study: Study, w: Any) -> dict[str, Any]:
             ("picture_titles", "pictures"),
             ("audit_titles", "audits"),
             ("measure_titles", "measures"),
+            ("writing_titles", "writings"),
             ("screening_titles", "screenings"),
             ("rejected_titles", "rejected"),
         )
@@ -613,6 +766,23 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "measure_anonymization": ("synvlp.reports.measure", lambda s, w: {}),
     "split_sections": ("synvlp.reports.sections", lambda s, w: _all(s.parts.reports.split_sections)),
     "write_prompts": ("synvlp.reports.prompts", lambda s, w: _all(s.parts.reports.write_prompts)),
+    "read_vocabulary": (
+        "synvlp.concepts.reading",
+        lambda s, w: _all(s.parts.concepts.vocabulary, "path", "phrases"),
+    ),
+    "extract_concepts": ("synvlp.concepts.extract", lambda s, w: _all(s.parts.concepts.extract)),
+    "measure_extraction": ("synvlp.concepts.measure", lambda s, w: {}),
+    "sample_concepts": ("synvlp.concepts.sampling", lambda s, w: _all(s.parts.concepts.written[w.written].sampling)),
+    "train_writer": (
+        "synvlp.concepts.language_model",
+        lambda s, w: _all(s.parts.concepts.written[w.written].writer.train_writer),
+    ),
+    "write_reports": (
+        "synvlp.concepts.writers.{writer}",
+        lambda s, w: _all(s.parts.concepts.written[w.written].writer, "kind", "train_writer"),
+    ),
+    "audit_reports": ("synvlp.concepts.audit", lambda s, w: _all(s.parts.concepts.written[w.written].audit)),
+    "draw_frequencies": ("synvlp.concepts.frequencies", _frequencies),
     "select_pairs": ("synvlp.generators.selection", lambda s, w: {}),
     "train_autoencoder": (
         "synvlp.generators.autoencoder",
@@ -676,6 +846,14 @@ KEYS: dict[str, tuple[str, ...]] = {
     "measure_anonymization": (),
     "split_sections": ("reports.split_sections",),
     "write_prompts": ("reports.write_prompts",),
+    "read_vocabulary": ("concepts.vocabulary",),
+    "extract_concepts": ("concepts.extract",),
+    "measure_extraction": (),
+    "sample_concepts": ("concepts.written.{written}.corpus", "concepts.written.{written}.sampling"),
+    "train_writer": ("concepts.written.{written}.corpus", "concepts.written.{written}.writer.train_writer"),
+    "write_reports": ("concepts.written.{written}.writer",),
+    "audit_reports": ("concepts.written.{written}.corpus", "concepts.written.{written}.audit"),
+    "draw_frequencies": ("concepts.draw_frequencies", "concepts.written"),
     "select_pairs": ("generators.{generator}.corpus",),
     "train_autoencoder": ("generators.{generator}.train_autoencoder",),
     "train_diffusion": ("generators.{generator}.train_diffusion",),
@@ -704,7 +882,15 @@ KEYS: dict[str, tuple[str, ...]] = {
     "summarize": _RUNS,
     "compare": ("tables.compare", *_RUNS),
     "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
-    "write_page": ("study", "tables.compare.reference", "corpora", "generators", *_RUNS),
+    "write_page": (
+        "study",
+        "tables.compare.reference",
+        "corpora",
+        "concepts.corpora",
+        "concepts.written",
+        "generators",
+        *_RUNS,
+    ),
 }
 
 

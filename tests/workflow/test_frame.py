@@ -45,15 +45,15 @@ def test_every_stage_has_its_target():
 def test_every_rule_calls_the_verb_of_its_job():
     for name, (module, _) in JOBS.items():
         verb = re.search(r'"synvlp ([\w{}.-]+)', rules()[name])[1]
-        called = verb.replace("{wildcards.method}", "gloria")
-        assert cli.VERBS[called] == module.format(method="gloria"), name
+        called = verb.replace("{wildcards.method}", "gloria").replace("{wildcards.writer}", "template")
+        assert cli.VERBS[called] == module.format(method="gloria", writer="template"), name
 
 
 def test_every_option_of_a_rule_exists():
     import importlib
 
     for name, (module, _) in JOBS.items():
-        job = importlib.import_module(module.format(method="gloria"))
+        job = importlib.import_module(module.format(method="gloria", writer="template"))
         known = {
             f"--{option.replace('_', '-')}"
             for part in (job.Inputs, job.Outputs, job.Settings)
@@ -97,7 +97,7 @@ from synvlp import cli, study
 cli.overview()
 study.schema()
 for module, _ in study.JOBS.values():
-    study.options(module.removeprefix("synvlp.").format(method="mgca"))
+    study.options(module.removeprefix("synvlp.").format(method="mgca", writer="server"))
 """
     assert not imported(code) & HEAVY
 

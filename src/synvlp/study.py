@@ -518,7 +518,10 @@ class Study:
             **{f"Corpus {name}": f"<results>/corpora/{name}/preview.png" for name in drawn},
             **{f"Concepts of {name}": f"<results>/concepts/{name}/concepts.png" for name in self.concept_corpora()},
             **({"Frequencies of concepts": "<results>/concepts/frequencies.png"} if self.written() else {}),
-            **{f"Real beside synthetic: {title}": f"{folder}/sheet.png" for title, folder in images.items()},
+            **{
+                f"{'Synthetic' if item['corpus'] in self.written() else 'Real beside synthetic'}: {title}": f"{folder}/sheet.png"
+                for item, (title, folder) in zip(sets, images.items(), strict=True)
+            },
             **{f"Samples of {name}": f"<results>/generators/{name}/samples.png" for name in trained},
             **{
                 f"What the autoencoder of {name} keeps": f"<results>/generators/{name}/autoencoder/reconstructions.png"

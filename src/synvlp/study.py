@@ -481,9 +481,9 @@ class Study:
         part = self.parts.pair_sets[pair_set]
         if name == "images" and part.generator:
             return f"<results>/images/{part.generator}/{part.corpus}/images.parquet"
-        return (
-            self.prompts_file(part.corpus) if name == "prompts" else f"<results>/corpora/{part.corpus}/{name}.parquet"
-        )
+        if name == "prompts":
+            return self.prompts_file(part.corpus)
+        return f"<results>/corpora/{part.corpus}/{name}.parquet"
 
     def corpus_file(self, name: str) -> Callable[[Any], str]:
         """For a data set's rule: the file `name` of the corpus that the data set is made from."""
@@ -519,7 +519,9 @@ class Study:
             **{f"Concepts of {name}": f"<results>/concepts/{name}/concepts.png" for name in self.concept_corpora()},
             **({"Frequencies of concepts": "<results>/concepts/frequencies.png"} if self.written() else {}),
             **{
-                f"{'Synthetic' if item['corpus'] in self.written() else 'Real beside synthetic'}: {title}": f"{folder}/sheet.png"
+                f"{'Synthetic' if item['corpus'] in self.written() else 'Real beside synthetic'}: {title}": (
+                    f"{folder}/sheet.png"
+                )
                 for item, (title, folder) in zip(sets, images.items(), strict=True)
             },
             **{f"Samples of {name}": f"<results>/generators/{name}/samples.png" for name in trained},

@@ -1,4 +1,4 @@
-"""Written reports become texts and prompts of the corpus's format, and the audit's numbers are those counted by hand."""
+"""Written reports become texts and prompts in the format of a corpus, and the audit counts right."""
 
 import json
 

@@ -35,9 +35,7 @@ class Classifier(Extractor):
             raise FileNotFoundError(f"classifier_folder {folder}: no weights as safetensors")
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
         if not self._tokenizer.is_fast:
-            raise ValueError(
-                f"classifier_folder {folder}: its tokenizer does not tell where a token stands"
-            )
+            raise ValueError(f"classifier_folder {folder}: its tokenizer does not tell where a token stands")
         self._model = AutoModelForTokenClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True
         )

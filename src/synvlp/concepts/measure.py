@@ -1,9 +1,9 @@
 """Measure an extraction against the findings that a drawn corpus is known to show.
 
-Per label and status: how many reports say so, and how often that is true. What a report does not speak of counts
-for recall of what is present (a drawn report names every finding that its image shows), while what is absent need not
-be named; so recall of absent says how much reports deny, too. A finding that the report excludes by what it calls
-normal ("the lungs are clear") counts as excluded, beside absent.
+Per label and status: how many reports say so, and how often that is true. A drawn report names every finding that its
+image shows, so that what is not found lowers recall of present; what is absent need not be named, so that recall of
+absent also says how much the reports deny. A finding that is ruled out by what the report calls normal ("the lungs are
+clear") is excluded, which counts as absent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,20 +117,19 @@ def _claim(said: Mapping[str, str], concept: Concept) -> str:
 
 
 def _rates(claims: Sequence[tuple[str, bool]]) -> dict[str, dict]:
-    """Counts and rates per status, from (what a report says, whether the finding is there)."""
+    """Counts and rates per status, from (what a report says, whether the finding is there).
+
+    `said` counts the reports that say so, `right` those of them where it is true. What is uncertain is right where the
+    finding is there. Recall is that of what is present, and of what is absent or excluded.
+    """
     rates = {}
     for status in CLAIMS:
         there = status in ("present", "uncertain")
         said = sum(claim == status for claim, _ in claims)
         right = sum(claim == status and true == there for claim, true in claims)
-        true = sum(true == there for _, true in claims)
-        precision, recall = right / said if said else 1.0, right / true if true else 1.0
-        rates[status] = {
-            "true": true,
-            "said": said,
-            "right": right,
-            "precision": precision,
-            "recall": recall,
-            "f1": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-        }
+        rates[status] = {"said": said, "right": right, "precision": right / said if said else 1.0}
+    for status, counted in (("present", ("present",)), ("absent", ("absent", "excluded"))):
+        true = sum(true == (status == "present") for _, true in claims)
+        recall = sum(rates[name]["right"] for name in counted) / true if true else 1.0
+        rates[status] |= {"true": true, "recall": recall}
     return rates

@@ -55,7 +55,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Read, check and write the vocabulary. Raises JobError for a file that is none, or too much to set aside."""
     source = _only(inputs.source, settings)
     if source is None:
-        given, problems, name = list(vocabulary.built_in().values()), [], vocabulary.BUILT_IN.name
+        given, problems, name = vocabulary.as_built_in(), [], vocabulary.BUILT_IN.name
     elif settings.kind == "definitions":
         given, problems = read_definitions(source, _only(inputs.phrases, None))
         name = source.name
@@ -64,7 +64,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         name = source.name
     total = len(given) + len(problems)
     joined = with_built_in(given) if settings.add_built_in else given
-    kept, more = vocabulary.checked(vocabulary.expanded(joined))
+    kept, more = vocabulary.checked(joined)
     lost = len(problems) + len(joined) - len(kept)
     rows = [(item or "(no name)", name, reason) for item, reason in problems + more]
     rejected = pd.DataFrame(rows, columns=list(tables.REJECTED.columns)).sort_values(["item", "reason"], kind="stable")
@@ -135,7 +135,7 @@ def with_built_in(given: list[Concept]) -> list[Concept]:
     A given concept whose name is a word for a built-in one becomes that concept: with the built-in name, kind and
     exclusions, with the words of both, and with the given definition.
     """
-    own = vocabulary.built_in()
+    own = {concept.name: concept for concept in vocabulary.as_built_in()}
     words = {key: concept.name for concept in own.values() for phrase in concept.phrases for key in _keys(phrase)}
     words |= {key: concept.name for concept in own.values() for key in _keys(concept.name)}
     rest, taken = [], set()

@@ -59,12 +59,16 @@ def load(path: Path) -> dict[str, Concept]:
 
 def built_in() -> dict[str, Concept]:
     """The concepts of the vocabulary that this package holds (`builtin.csv`), by name."""
-    with BUILT_IN.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    kept, problems = checked(expanded([of_cells(row) for row in rows]))
+    kept, problems = checked(as_built_in())
     if problems:
         raise ValueError(f"{BUILT_IN.name}: {problems}")
     return {concept.name: concept for concept in sorted(closed(kept), key=lambda concept: concept.name)}
+
+
+def as_built_in() -> list[Concept]:
+    """The rows of `builtin.csv` as they are written there."""
+    with BUILT_IN.open(encoding="utf-8", newline="") as file:
+        return [of_cells(row) for row in csv.DictReader(file)]
 
 
 def of_cells(cells: Mapping[str, str]) -> Concept:
@@ -81,7 +85,8 @@ def of_cells(cells: Mapping[str, str]) -> Concept:
 def checked(concepts: Iterable[Concept]) -> tuple[list[Concept], list[tuple[str, str]]]:
     """The concepts that can be used, and (name, reason) of each that cannot, or of a part of it that was left out.
 
-    A name may come once, and goes before synonyms; of concepts with the same synonym the first keeps it.
+    A name may come once, and goes before synonyms; of concepts with the same synonym the first keeps it. "*disease"
+    among what a concept excludes becomes all concepts of that kind; so for each kind.
     """
     kept: list[Concept] = []
     problems: list[tuple[str, str]] = []
@@ -92,6 +97,7 @@ def checked(concepts: Iterable[Concept]) -> tuple[list[Concept], list[tuple[str,
         else:
             names.update((key, concept.name) for key in keys(concept.name))
             kept.append(concept)
+    kept = _expanded(kept)
     owners, known = dict(names), {concept.name for concept in kept}
     for place, concept in enumerate(kept):
         synonyms, alien = _synonyms(concept, owners)
@@ -112,22 +118,6 @@ def closed(concepts: list[Concept]) -> list[Concept]:
     return [replace(concept, excludes=tuple(sorted(excluding[concept.name]))) for concept in concepts]
 
 
-def expanded(concepts: list[Concept]) -> list[Concept]:
-    """The concepts with "*disease" among what they exclude replaced by all concepts of that kind; so for each kind."""
-    of_kind: dict[str, list[str]] = {f"*{kind}": [] for kind in KINDS}
-    for concept in concepts:
-        of_kind.get(f"*{concept.kind}", []).append(concept.name)
-    return [
-        replace(
-            concept,
-            excludes=tuple(
-                sorted({each for name in concept.excludes for each in of_kind.get(name, [name])} - {concept.name})
-            ),
-        )
-        for concept in concepts
-    ]
-
-
 def contradictions(names: Iterable[str], vocabulary: Mapping[str, Concept]) -> list[tuple[str, str]]:
     """The pairs among `names`, in alphabetical order, of which one excludes the other."""
     chosen = sorted(set(names))
@@ -142,6 +132,24 @@ def negated(phrase: str) -> bool:
 def keys(phrase: str) -> list[tuple]:
     """What makes two phrases the same: their normal words, in all their variants."""
     return [tuple(words) for words in text.variants(phrase)]
+
+
+def _expanded(concepts: list[Concept]) -> list[Concept]:
+    """The concepts with "*disease" among what they exclude replaced by all other concepts of that kind."""
+    of_kind: dict[str, list[str]] = {f"*{kind}": [] for kind in KINDS}
+    for concept in concepts:
+        of_kind[f"*{concept.kind}"].append(concept.name)
+    return [
+        replace(
+            concept,
+            excludes=tuple(
+                sorted(
+                    {each for name in concept.excludes for each in of_kind.get(name, [name]) if each != concept.name}
+                )
+            ),
+        )
+        for concept in concepts
+    ]
 
 
 def _unusable(concept: Concept, names: Mapping[tuple, str]) -> str:

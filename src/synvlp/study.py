@@ -215,6 +215,7 @@ def schema() -> type[Section]:
 
 # Verb -> the settings that the workflow gives its job.
 GIVEN = {
+    "audit-reports": ("cap",),
     "draw-frequencies": ("corpora", "written", "samplings"),
     "init-encoder": ("seed", "architecture", "image_size"),
     **{f"pretrain-{method}": ("weights", "seed") for method in METHODS},
@@ -676,8 +677,13 @@ def _written_set() -> type[Section]:
         corpus=(Name, _about("the corpus that natural sets and trained writers learn from; all are compared with it")),
         sampling=_part("concepts.sampling"),
         writer=(Annotated[writer, Field(discriminator="kind")], default),
-        audit=_part("concepts.audit"),
+        audit=_part("concepts.audit", "cap"),
     )
+
+
+def _audit(study: Study, w: Any) -> dict[str, Any]:
+    part = study.parts.concepts.written[w.written]
+    return {**_all(part.audit), "cap": part.sampling.cap if part.sampling.method == "balanced" else None}
 
 
 def _frequencies(study: Study, w: Any) -> dict[str, Any]:
@@ -786,7 +792,7 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
         "synvlp.concepts.writers.{writer}",
         lambda s, w: _all(s.parts.concepts.written[w.written].writer, "kind", "train_writer"),
     ),
-    "audit_reports": ("synvlp.concepts.audit", lambda s, w: _all(s.parts.concepts.written[w.written].audit)),
+    "audit_reports": ("synvlp.concepts.audit", _audit),
     "draw_frequencies": ("synvlp.concepts.frequencies", _frequencies),
     "select_pairs": ("synvlp.generators.selection", lambda s, w: {}),
     "train_autoencoder": (
@@ -857,7 +863,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "sample_concepts": ("concepts.written.{written}.corpus", "concepts.written.{written}.sampling"),
     "train_writer": ("concepts.written.{written}.corpus", "concepts.written.{written}.writer.train_writer"),
     "write_reports": ("concepts.written.{written}.writer",),
-    "audit_reports": ("concepts.written.{written}.corpus", "concepts.written.{written}.audit"),
+    "audit_reports": (
+        "concepts.written.{written}.corpus",
+        "concepts.written.{written}.audit",
+        "concepts.written.{written}.sampling",
+    ),
     "draw_frequencies": ("concepts.draw_frequencies", "concepts.written"),
     "select_pairs": ("generators.{generator}.corpus",),
     "train_autoencoder": ("generators.{generator}.train_autoencoder",),

@@ -73,6 +73,9 @@ def test_the_audit_counts(made):
     disease = found["concepts"]["disease"]
     assert disease["in the vocabulary"] == disease["in a set"] == 2 and disease["in a report"] == 1
     assert disease["most sets of a concept"] == 2 and disease["fewest reports of a concept"] == 0
+    assert found["cap"] == {"cap": "none"}
+    assert made(cap=2)[1]["cap"] == {"cap": 2, "concepts at the cap": 2, "concepts above it": 0}
+    assert made(cap=1)[1]["cap"]["concepts above it"] == 2
     texts = found["texts"]
     assert (texts["different"], texts["with a twin"], texts["most frequent"]) == (2, 2, 2)
     words = ["cardiomegaly", "is", "seen", "no", "effusion"] * 2 + [

@@ -12,7 +12,7 @@ from synvlp.study import JOBS
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "rules").glob("*.smk"))
-TARGETS = {"all", "corpora", "reports", "generators", "images", "encoders", "tasks", "tables"}
+TARGETS = {"all", "corpora", "reports", "concepts", "generators", "images", "encoders", "tasks", "tables"}
 
 
 def rules() -> dict[str, str]:

@@ -18,6 +18,9 @@ from synvlp.store import files, prompting, seeds, tables
 class Settings(job.Settings):
     val_share: float = job.setting(0.1, "share of the reports that encoders are validated on", ge=0, lt=1)
     prompt_words: int = job.setting(40, "longest prompt: the impression, and what fits", unit="words", ge=5, le=400)
+    cap: int | None = job.setting(
+        None, "most sets that a concept may be in, as the sets were drawn; left out: any", ge=1
+    )
     common: int = job.setting(10, "most frequent words without a real example that the audit lists", ge=0)
 
 
@@ -50,6 +53,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         {
             "reports": counted(reports, len(sets), rejected),
             "concepts": covered(reports, sets, inputs.vocabulary),
+            "cap": capped(sets, settings.cap),
             "texts": repeated(prompts["text"]),
             "vocabulary": compared(prompts["text"], real, settings.common),
         },
@@ -108,6 +112,18 @@ def covered(reports: pd.DataFrame, sets: pd.DataFrame, vocabulary: Path) -> dict
             "fewest reports of a concept": min(written[name] for name in names),
         }
         for kind, names in sorted(kinds.items())
+    }
+
+
+def capped(sets: pd.DataFrame, cap: int | None) -> dict[str, object]:
+    """The cap, and how many concepts reach it or, which must not be, are above it."""
+    if cap is None:
+        return {"cap": "none"}
+    drawn = Counter(name for names in sets["concepts"] for name in names)
+    return {
+        "cap": cap,
+        "concepts at the cap": sum(count == cap for count in drawn.values()),
+        "concepts above it": sum(count > cap for count in drawn.values()),
     }
 
 

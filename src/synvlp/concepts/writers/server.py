@@ -69,20 +69,23 @@ class Client:
         self._lock = threading.Lock()
 
     def write(self, requests: Sequence[writing.Request]) -> list[str]:
-        """The answers to requests, in their order. After the first failure nothing more is asked."""
-        failed = threading.Event()
+        """The answers to requests, in their order. After the first failure, or a signal, nothing more is asked."""
+        ended = threading.Event()
 
         def one(request: writing.Request) -> str:
-            if failed.is_set():
+            if ended.is_set():
                 return ""
             try:
                 return self.answer(request)
             except BaseException:
-                failed.set()
+                ended.set()
                 raise
 
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
-            return list(pool.map(one, requests))
+            try:
+                return list(pool.map(one, requests))
+            finally:
+                ended.set()
 
     def answer(self, request: writing.Request) -> str:
         """The answer to one request, from the cache or the server."""

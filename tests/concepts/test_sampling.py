@@ -118,6 +118,19 @@ def run(folder, corpus, vocabulary_file, **chosen):
     return outputs
 
 
+def test_concepts_that_real_reports_lack_can_be_left_out(corpus, vocabulary_file, tmp_path):
+    counts = Counter(name for names in observed.sets(corpus["mentions"], corpus["studies"]).values() for name in names)
+    few = min(counts[name] for name in ("cardiomegaly", "pleural effusion", "atelectasis", "normal heart size"))
+    chosen = {"count": 5, "findings": 2, "anatomy": 1, "cap": 5}
+    for least, left in ((few, 4), (few + 1, 3)):
+        drawn = tables.read(run(tmp_path, corpus, vocabulary_file, **chosen, min_real=least).sets, tables.SETS)
+        found = {name for names in drawn["concepts"] for name in names[:2]}
+        assert found <= {name for name, count in counts.items() if count >= least}
+        assert sum(counts[name] >= least for name in counts if "lung" not in name) == left
+    with pytest.raises(job.JobError, match="only 0 concepts"):
+        run(tmp_path, corpus, vocabulary_file, **chosen, min_real=100)
+
+
 def test_equal_seeds_give_equal_bytes(corpus, vocabulary_file, tmp_path):
     chosen = {"count": 30, "findings": 3, "anatomy": 1, "cap": 15}
     first, second, other = (

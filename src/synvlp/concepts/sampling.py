@@ -29,6 +29,13 @@ class Settings(job.Settings):
     findings: int = job.setting(3, "balanced: concepts of a report that are no anatomy", unit="concepts", ge=1)
     anatomy: int = job.setting(1, "balanced: anatomy concepts of a report", unit="concepts", ge=0)
     cap: int = job.setting(200, "balanced: most reports that a concept is in", unit="reports", ge=1)
+    min_real: int = job.setting(
+        0,
+        "balanced: only concepts that so many real reports of the train split have; a generator that never saw a "
+        "concept cannot draw it",
+        unit="reports",
+        ge=0,
+    )
     kinds: list[Kind] = job.setting(
         ["abnormality", "non-abnormality", "disease", "non-disease"],
         "kinds of concepts that findings are drawn from",
@@ -51,10 +58,14 @@ class Outputs(job.Files):
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Draw `count` sets. Raises JobError if they cannot be drawn, and says how many can."""
     vocabulary = load(inputs.vocabulary)
+    real = list(observed.sets(inputs.mentions, inputs.studies).values())
     if settings.method == "balanced":
-        sets = balanced(settings, vocabulary)
+        seen = Counter(name for names in real for name in names)
+        known = {name: concept for name, concept in vocabulary.items() if seen[name] >= settings.min_real}
+        job.log.info("%d of %d concepts are in %d real reports or more", len(known), len(vocabulary), settings.min_real)
+        sets = balanced(settings, known)
     else:
-        sets = natural(settings, vocabulary, list(observed.sets(inputs.mentions, inputs.studies).values()))
+        sets = natural(settings, vocabulary, real)
     frame = pd.DataFrame(
         {
             "study_id": [f"written-{number:06d}" for number in range(1, len(sets) + 1)],
@@ -104,8 +115,8 @@ def _impossible(settings: Settings, name: str, pool: urn.Pool, most: int) -> str
     """Why a pool cannot give so many sets, and the most that it can give."""
     if most == 0:
         return (
-            f"{name} = {pool.size}: the vocabulary has only {len(pool.names)} concepts to draw them from, so that the "
-            f"largest possible number of reports is 0"
+            f"{name} = {pool.size}: there are only {len(pool.names)} concepts to draw them from (kinds and min_real "
+            "may leave some out), so that the largest possible number of reports is 0"
         )
     need = -(-settings.count * pool.size // len(pool.names))
     return (

@@ -4,6 +4,7 @@ The table of texts and prompts has the format of a corpus's: text and prompt are
 reports are. Every report is a patient of its own; its id decides whether it trains or validates.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def _fits(text: str, settings: Settings) -> bool:
 
 def counted(reports: pd.DataFrame, asked: int, rejected: pd.DataFrame) -> dict[str, object]:
     """How many reports were asked for, written and rejected, and after how many rewrites."""
-    parts = [part.partition(":")[0] for reason in rejected["reason"] for part in reason.split("; ")]
+    parts = [re.split("[:,]", part)[0] for reason in rejected["reason"] for part in reason.split("; ")]
     return {
         "asked for": asked,
         "written": len(reports),

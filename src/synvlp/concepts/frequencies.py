@@ -12,7 +12,7 @@ from synvlp.concepts import observed
 from synvlp.concepts.vocabulary import load
 from synvlp.store import files, tables
 
-NAMED = 60  # concepts whose names can be read under the figure
+NAMED = 90  # concepts whose names can be read under the figure
 COLORS = ("#222222", "#1f77b4", "#d95f02", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#17becf")
 
 
@@ -83,7 +83,7 @@ def drawn(table: pd.DataFrame, dpi: int) -> Any:
     anatomy = table["kind"] == observed.ANATOMY
     parts = [(title, table[chosen]) for title, chosen in (("Findings", ~anatomy), ("Anatomy", anatomy)) if chosen.any()]
     widths = [max(part["concept"].nunique(), 4) for _, part in parts]
-    figure = Figure(figsize=(min(16, max(8, 3 + 0.22 * sum(widths))), 5), dpi=dpi, layout="constrained")
+    figure = Figure(figsize=(min(18, max(8, 3 + 0.22 * sum(widths))), 5), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False, width_ratios=widths)[0]
     for axes, (title, part) in zip(panels, parts, strict=True):

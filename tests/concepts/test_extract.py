@@ -88,7 +88,7 @@ def test_statistics_of_a_corpus(small):
         "one": "cardiomegaly", "other": "nodule", "studies": 2, "expected": 9 / 5, "lift": 10 / 9,
     }  # fmt: skip
     assert small.picture.read_bytes()[:4] == b"\x89PNG"
-    assert pd.read_csv(small.table)["concept"].tolist()[:2] == ["cardiomegaly", "nodule"]
+    assert pd.read_csv(small.table)["concept"].tolist()[:2] == ["nodule", "cardiomegaly"]
 
 
 def test_equal_inputs_give_equal_files(small, words, tmp_path):

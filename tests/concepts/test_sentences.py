@@ -28,6 +28,20 @@ SENTENCES = {
         ]),
         ("Median sternotomy wires are intact.", ["+Median sternotomy wires|sternotomy wires"]),
     ],
+    "statements": [
+        ("The descending thoracic aorta is mildly tortuous.", ["+aorta is mildly tortuous|tortuous aorta"]),
+        ("Stable tortuosity of the descending thoracic aorta.", [
+            "+tortuosity of the descending thoracic aorta|tortuous aorta",
+        ]),
+        ("Heart size and mediastinal contours are normal.", [
+            "+Heart size and mediastinal contours are normal|normal heart size",
+            "+mediastinal contours are normal|normal mediastinal contours",
+        ]),
+        ("Heart normal and mediastinum widened.", [
+            "+Heart normal|normal heart size", "+mediastinum widened|mediastinal widening",
+        ]),
+        ("Heart size normal and lungs clear.", ["+Heart size normal|normal heart size", "+lungs clear|clear lungs"]),
+    ],
     "negation": [
         ("No pneumothorax.", ["-pneumothorax"]),
         ("There is no evidence of pleural effusion.", ["-pleural effusion"]),
@@ -95,6 +109,9 @@ SENTENCES = {
         ("Possible effusion, mild cardiomegaly.", ["?effusion|pleural effusion", "+cardiomegaly"]),
         ("No effusion, possible atelectasis.", ["-effusion|pleural effusion", "?atelectasis"]),
         ("Pneumonia is unlikely.", ["?Pneumonia"]),
+        ("Streaks may be secondary to scarring.", ["?scarring|scar"]),
+        ("Correlate for pulmonary vascular congestion.", ["?pulmonary vascular congestion"]),
+        ("Moderate cardiomegaly with probable edema.", ["+cardiomegaly", "?edema|pulmonary edema"]),
         ("Probable nodule and definite cardiomegaly.", ["?nodule", "+cardiomegaly"]),
     ],
     "history": [
@@ -109,6 +126,7 @@ SENTENCES = {
         ("The previously seen effusion has resolved.", ["-effusion|pleural effusion"]),
         ("The previously seen effusion is unchanged.", ["+effusion|pleural effusion"]),
         ("The previously seen opacity is no longer seen.", ["-opacity"]),
+        ("Resolved pneumonia and stable cardiomegaly.", ["-pneumonia", "+cardiomegaly"]),
         ("Interval resolution of the edema.", ["-edema|pulmonary edema"]),
         ("Effusion has largely resolved.", ["+Effusion|pleural effusion"]),
         ("The effusion and opacity have resolved.", ["-effusion|pleural effusion", "-opacity"]),

@@ -1,4 +1,4 @@
-"""Vocabularies: the built-in one, published definitions, one's own table, and everything that can be wrong with them."""
+"""Vocabularies: the built-in one, published definitions, one's own table, and what can be wrong with them."""
 
 import json
 import os
@@ -11,9 +11,8 @@ from synvlp import job
 from synvlp.concepts import reading, vocabulary
 from synvlp.store import tables
 
-DEFINITIONS = (
-    Path(os.environ.get("SYNVLP_OPEN_CXR", Path(__file__).parents[3] / "shared/data/open-cxr")) / "definitions"
-)
+COLLECTION = Path(os.environ.get("SYNVLP_OPEN_CXR", Path(__file__).parents[3] / "shared/data/open-cxr"))
+DEFINITIONS = COLLECTION / "definitions"
 HEADER = "concept,kind,synonyms,definition,origin,excludes\n"
 
 
@@ -88,7 +87,7 @@ def test_what_is_wrong_with_rows_is_said_row_by_row(tmp_path):
 
 
 def test_a_table_that_loses_too_much_stops(tmp_path):
-    path = table(tmp_path, "a,thing,,x,me,\nb,abnormality,,x,me,\n")
+    path = table(tmp_path, "knob,thing,,x,me,\nnode,abnormality,,x,me,\n")
     with pytest.raises(job.JobError, match="1 of 2 inputs were rejected"):
         read(tmp_path, path, kind="table", max_rejected=0.4)
     assert "unknown kind" in (tmp_path / "rejected.stopped.csv").read_text()

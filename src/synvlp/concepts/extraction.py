@@ -25,8 +25,9 @@ class Mention:
 class Extractor:
     """Finds the concepts of a vocabulary by their names and synonyms.
 
-    The longest phrase wins. A phrase that is told of the patient's history is no mention. Anatomy is always present:
-    it is named, and no "no" takes it away. What is normal is denied only by a "no" or "not" right before or inside it.
+    The longest phrase wins, and places give way to what is found there. A phrase that is told of the patient's history
+    is no mention. Anatomy is always present: it is named, and no "no" takes it away. What is normal is denied only by a
+    "no" or "not" right before or inside it.
     """
 
     def __init__(self, vocabulary: Mapping[str, Concept]) -> None:
@@ -50,7 +51,7 @@ class Extractor:
         ]
 
     def _sentence(self, tokens: list[Token]) -> Iterable[Mention]:
-        found = self._phrases.longest(tokens)
+        found = self._phrases.longest(tokens, gives_way=self._is_place)
         sentence = Sentence(tokens, {place for each in found for place in each.places})
         mentions = [
             Mention(concept, tokens[each.start].start, tokens[each.end - 1].end, status)
@@ -59,6 +60,10 @@ class Extractor:
             if (status := self._status(sentence, each, concept, turned))
         ]
         return sorted(mentions, key=lambda mention: (mention.start, mention.end, mention.concept))
+
+    def _is_place(self, values: list[tuple[str, bool]]) -> bool:
+        """Whether a phrase is anatomy alone, so that "descending aorta" gives way to "aorta is tortuous"."""
+        return all(self._kinds[concept] == "anatomy" for concept, _ in values)
 
     def _status(self, sentence: Sentence, found: Found, concept: str, turned: bool) -> str | None:
         kind = self._kinds[concept]

@@ -33,7 +33,7 @@ def draw(counts: pd.DataFrame, mentions: pd.DataFrame, studies: int, shown: int,
 
     rows = counts[(counts["kind"] != "anatomy") & (counts["mentions"] > 0)].head(shown)
     with matplotlib.style.context(["default", {"font.size": 8, "font.family": "DejaVu Sans"}]):
-        figure = matplotlib.figure.Figure(figsize=(11, 2.2 + 0.17 * max(shown, 25)), layout="constrained")
+        figure = matplotlib.figure.Figure(figsize=(12.5, 2.2 + 0.17 * max(shown, 25)), layout="constrained")
         figure.set_facecolor("white")
         bars, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.15))
         tail, square = right.subgridspec(2, 1, height_ratios=(1, 1.9))
@@ -66,7 +66,7 @@ def _tail(panel: "Axes", counts: pd.DataFrame) -> None:
     panel.set_yscale("log")
     panel.set_xlabel("concepts by rank")
     panel.set_ylabel("reports")
-    panel.set_title("Long tail: reports in which a concept is present", fontsize=9, color=INK)
+    panel.set_title("Long tail of what is present", fontsize=9, color=INK)
     panel.legend(frameon=False)
     panel.grid(alpha=0.3)
     _plain(panel)
@@ -86,7 +86,7 @@ def _square(panel: "Axes", mentions: pd.DataFrame) -> None:
         dark = "white" if shares[row, column] > 0.6 else INK
         text = f"{100 * shares[row, column]:.0f}"
         panel.text(column, row, text, ha="center", va="center", fontsize=6, color=dark)
-    panel.set_title("Of the reports with the row's concept, % with the column's", fontsize=9, color=INK)
+    panel.set_title("% of the reports with a row's concept that have the column's", fontsize=9, color=INK)
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
 

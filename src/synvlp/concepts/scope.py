@@ -21,6 +21,8 @@ _SIGHTED = frozenset(
 )
 _WITH = frozenset({"consistent", "compatible", "associated", "along", "keeping", "concordant"})  # "consistent with"
 _ADVERBS = frozenset({"now", "also", "completely", "essentially", "definitely", "subsequently", "since", "clearly"})
+_BETWEEN = frozenset({"versus", "vs"})
+_PLACES = frozenset({"and", "in", "on", "at", "since", "from", "with"})  # "effusion resolved since …"
 # After these, commas part the items of a list even where no "or" follows.
 _LISTING = frozenset({"no", "without", "negative", "free", "absence", "lack", "neither", "nor"})
 # An earlier finding stands right after these words, but for a few that describe it; it is none after others.
@@ -95,7 +97,7 @@ class Sentence:
         return any(name in reach.lists and reach.start <= start and end <= reach.end for reach in self._reaches)
 
     def _reaches_of(self, found: Found) -> list[Reach]:
-        lists = tuple(found.value)
+        lists = self._directed(found)
         made = []
         if "comparison" in lists:
             made.append(Reach(("comparison",), found, found.end, self._nearby(found.end)))
@@ -105,6 +107,16 @@ class Sentence:
         if backward := tuple(name for name in lists if name.endswith("_after")):
             made.append(Reach(backward, found, self._backward(found.start), found.start))
         return made
+
+    def _directed(self, found: Found) -> tuple[str, ...]:
+        """The lists of a word; of one that may stand before or after a finding, those on its side ("versus": both)."""
+        before = [name for name in found.value if name in _BEFORE]
+        after = [name for name in found.value if name.endswith("_after")]
+        if not (before and after) or self._norms[found.start] in _BETWEEN:
+            return tuple(found.value)
+        said = found.start and self._norms[found.start - 1] in text.words("verbs") | _ADVERBS
+        last = found.end == len(self._tokens) or not self._tokens[found.end].is_word
+        return tuple(after if said or last or self._norms[found.end] in _PLACES else before)
 
     def _nearby(self, at: int) -> int:
         """How far "previously seen" reaches: over the noun phrase that follows."""

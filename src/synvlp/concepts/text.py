@@ -6,7 +6,7 @@ the way of a phrase, and a hyphen is as good as a blank.
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -66,10 +66,17 @@ class Found(Generic[T]):
         return self.places[-1] + 1
 
     @property
-    def head(self) -> set[int]:
+    def head(self) -> frozenset[int]:
         """Its tokens before its first gap, if it has one: what it speaks of ("lungs" in "lungs are clear")."""
-        run = [place for number, place in enumerate(self.places) if place == self.start + number]
-        return set(run) if len(run) < len(self.places) else set()
+        run = frozenset(place for number, place in enumerate(self.places) if place == self.start + number)
+        return run if len(run) < len(self.places) else frozenset()
+
+    @property
+    def tail(self) -> frozenset[int]:
+        """Its tokens after its last gap, if it has one: what it says of it."""
+        turned = enumerate(reversed(self.places), 1)
+        run = frozenset(place for number, place in turned if place == self.end - number)
+        return run if len(run) < len(self.places) else frozenset()
 
     @property
     def gaps(self) -> list[int]:
@@ -184,24 +191,31 @@ class Phrases(Generic[T]):
             for places, values in self._from(self._root, tokens, start, ())
         ]
 
-    def longest(self, tokens: Sequence[Token]) -> list[Found[list[T]]]:
+    def longest(
+        self, tokens: Sequence[Token], gives_way: Callable[[list[T]], bool] = lambda values: False
+    ) -> list[Found[list[T]]]:
         """The phrases that share no word: of those that would, the one with more words, then more letters.
 
-        Phrases with gaps may share what they speak of: "lungs are expanded and clear" are two.
+        Phrases with gaps may share what they speak of ("lungs are expanded and clear") or what they say ("heart and
+        mediastinum are normal"). A phrase whose values give way does so to one with a gap, and to one as long.
         """
 
-        def length(found: Found) -> tuple:
+        def order(found: Found) -> tuple:
             letters = sum(tokens[place].end - tokens[place].start for place in found.places)
-            return -len(found.places), -letters, found.end - found.start, found.start
+            minor = gives_way(found.value)
+            first = bool(found.head) and not minor
+            return not first, -len(found.places), minor, -letters, found.end - found.start, found.start
 
         taken: set[int] = set()
         heads: set[int] = set()
+        tails: set[int] = set()
         chosen = []
-        for found in sorted(self.all(tokens), key=length):
+        for found in sorted(_coherent(self.all(tokens), tokens), key=order):
             shared = taken & set(found.places)
-            if shared <= heads & found.head:
+            if shared <= heads & found.head or shared <= tails & found.tail:
                 taken |= set(found.places)
                 heads |= found.head
+                tails |= found.tail
                 chosen.append(found)
         return sorted(chosen, key=lambda found: found.places)
 
@@ -229,3 +243,17 @@ class Phrases(Generic[T]):
         following += [child for stem, child in node.stems.items() if norm.startswith(stem)]
         for child in following:
             yield from self._from(child, tokens, at + 1, (*places, at))
+
+
+def _coherent(found: list[Found[T]], tokens: Sequence[Token]) -> list[Found[T]]:
+    """The phrases whose gaps hold no subject of another statement: "heart * enlarged" not in "heart normal, aorta
+    enlarged", but "heart * normal" in "heart and aorta are normal".
+    """
+    subjects = [each.head or frozenset(each.places) for each in found]
+
+    def runs_on(each: Found) -> bool:
+        gaps = set(each.gaps)
+        joined = gaps and tokens[each.start + len(each.head)].norm in ("and", "or", "/", "&")
+        return not each.head or joined or not any(subject <= gaps for subject in subjects)
+
+    return [each for each in found if runs_on(each)]

@@ -139,17 +139,11 @@ def _expanded(concepts: list[Concept]) -> list[Concept]:
     of_kind: dict[str, list[str]] = {f"*{kind}": [] for kind in KINDS}
     for concept in concepts:
         of_kind[f"*{concept.kind}"].append(concept.name)
-    return [
-        replace(
-            concept,
-            excludes=tuple(
-                sorted(
-                    {each for name in concept.excludes for each in of_kind.get(name, [name]) if each != concept.name}
-                )
-            ),
-        )
-        for concept in concepts
-    ]
+    made = []
+    for concept in concepts:
+        excludes = {each for name in concept.excludes for each in of_kind.get(name, [name])}
+        made.append(replace(concept, excludes=tuple(sorted(excludes - {concept.name}))))
+    return made
 
 
 def _unusable(concept: Concept, names: Mapping[tuple, str]) -> str:

@@ -64,7 +64,7 @@ rule write_reports:
     input:
         sets=f"{WRITTEN}/sets.parquet",
         vocabulary=VOCABULARY,
-        model=lambda w: study.writer_model(w.written),
+        model_files=lambda w: study.writer_model(w.written),
     output:
         reports=f"{WRITTEN}/{{writer}}/reports.parquet",
         rejected=f"{WRITTEN}/{{writer}}/rejected.csv",
@@ -84,7 +84,7 @@ rule write_reports:
         code=study.code("write_reports"),
     shell:
         "synvlp write-reports-{wildcards.writer} --sets {input.sets} --vocabulary {input.vocabulary}"
-        " --model {input.model} --reports {output.reports} --rejected {output.rejected}"
+        " --model-files {input.model_files} --reports {output.reports} --rejected {output.rejected}"
         " {params.settings} > {log} 2>&1"
 
 

@@ -66,7 +66,7 @@ def inputs(vocabulary_file: Path, tmp_path: Path) -> Callable[..., writing.Input
         path = tmp_path / "sets.parquet"
         ids = [f"written-{number:06d}" for number in range(1, len(sets) + 1)]
         tables.write(pd.DataFrame({"study_id": ids, "concepts": [list(names) for names in sets]}), path, tables.SETS)
-        return writing.Inputs(sets=path, vocabulary=vocabulary_file, model=list(model))
+        return writing.Inputs(sets=path, vocabulary=vocabulary_file, model_files=list(model))
 
     return make
 

@@ -80,7 +80,7 @@ def test_a_toy_writer_is_known_to_the_study_the_workflow_and_the_command_line(ch
 
     given = inputs([["cardiomegaly", "spine"], ["emphysema", "left lung"]])
     files = {**dict(given), **dict(outputs)}
-    words = [word for name, path in files.items() if path for word in (f"--{name}", str(path))]
+    words = [word for name, path in files.items() if path for word in (f"--{name.replace('_', '-')}", str(path))]
     done = checkout("synvlp", "write-reports-toy", *words, "--verb", "there")
     assert done.returncode == 0, done.stderr
     reports = tables.read(outputs.reports, tables.WRITTEN)

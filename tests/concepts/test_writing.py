@@ -175,7 +175,7 @@ def test_a_stopped_writer_goes_on_to_the_same_bytes(inputs, outputs, stopped, sc
     template.run(settings, given, whole)
     status, text = stopped(job.command("write-reports-template", settings, given, outputs), signal.SIGTERM)
     assert status == processes.STOPPED, text
-    assert "stopped by SIGTERM after 1000 of 2100 texts of attempt 0; the next start goes on" in text.splitlines()[-1]
+    assert "stopped by SIGTERM after 2000 of 2100 texts of attempt 0; the next start goes on" in text.splitlines()[-1]
     template.run(settings, given, outputs)
     assert outputs.reports.read_bytes() == whole.reports.read_bytes()
     assert not list(scratch.iterdir())

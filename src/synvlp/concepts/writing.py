@@ -40,7 +40,7 @@ class Inputs(job.Files):
 
     sets: Path = job.file("sets of concepts (Parquet)")
     vocabulary: Path = job.file("vocabulary of concepts (Parquet)")
-    model: list[Path] = job.setting([], "files of the model that writes; for writers that have one")
+    model_files: list[Path] = job.setting([], "files of the model that writes; for writers that have one")
 
 
 class Outputs(job.Files):

@@ -25,9 +25,9 @@ def run(settings: Settings, inputs: writing.Inputs, outputs: writing.Outputs) ->
     """Write a report for every set of concepts. Raises JobError if the model's files are not those of train-writer."""
     from synvlp.models import device
 
-    folders = sorted({Path(path).parent for path in inputs.model})
+    folders = sorted({Path(path).parent for path in inputs.model_files})
     if len(folders) != 1:
-        raise job.JobError("--model: give the files that train-writer wrote, which lie in one folder")
+        raise job.JobError("--model-files: give the files that train-writer wrote, which lie in one folder")
     place = device.prepare(settings)
     model, tokenizer = decoding.load(folders[0], place, settings)
 

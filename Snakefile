@@ -1,7 +1,6 @@
 """The study: reads and checks the config, includes the stages, names the targets."""
 
 from snakemake.utils import min_version
-
 from synvlp import dag, environments
 from synvlp.attempts import memory, minutes
 from synvlp.versions import hooks
@@ -66,6 +65,7 @@ localrules:
     all,
     corpora,
     reports,
+    concepts,
     generators,
     images,
     encoders,

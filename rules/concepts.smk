@@ -9,7 +9,6 @@ rule concepts:
             corpus=study.measured(study.concept_corpora()),
         ),
         study.written_results(),
-    localrule: True
 
 
 rule read_vocabulary:

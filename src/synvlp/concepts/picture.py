@@ -79,6 +79,11 @@ def _square(panel: "Axes", mentions: pd.DataFrame) -> None:
     chosen = together[names].to_numpy(dtype=float)
     shares = (chosen.T @ chosen) / np.maximum(chosen.sum(0)[:, None], 1)
     np.fill_diagonal(shares, np.nan)
+    panel.set_title("% of the reports with a row's concept that have the column's", fontsize=9, color=INK)
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0)
+    if not names:
+        return
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     panel.set_xticks(np.arange(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
     panel.set_yticks(np.arange(len(names)), names)
@@ -86,9 +91,6 @@ def _square(panel: "Axes", mentions: pd.DataFrame) -> None:
         dark = "white" if shares[row, column] > 0.6 else INK
         text = f"{100 * shares[row, column]:.0f}"
         panel.text(column, row, text, ha="center", va="center", fontsize=6, color=dark)
-    panel.set_title("% of the reports with a row's concept that have the column's", fontsize=9, color=INK)
-    panel.tick_params(length=0)
-    panel.spines[:].set_visible(False)
 
 
 def _plain(panel: "Axes") -> None:

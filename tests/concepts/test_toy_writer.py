@@ -72,10 +72,18 @@ def test_a_toy_writer_is_known_to_the_study_the_workflow_and_the_command_line(ch
     assert "  write-reports-toy" in checkout("synvlp", "--help").stdout
     checked = checkout("synvlp", "check", "toy.yaml")
     assert checked.returncode == 0, checked.stderr
-    planned = checkout("snakemake", "concepts", "-n", "-p", "--cores", "1", "--configfile", "toy.yaml")
+    wanted = [
+        "concepts",
+        "results/toy/encoders/pairs/written/pairs.parquet",
+        "results/toy/images/diffusion/plain/sheet.png",
+    ]
+    planned = checkout("snakemake", *wanted, "-n", "-p", "--cores", "1", "--configfile", "toy.yaml")
     assert planned.returncode == 0, planned.stderr
     assert "synvlp write-reports-toy --sets results/toy/concepts/plain/sets.parquet" in planned.stdout
     assert "--verb there" in planned.stdout
+    for verb in ("partition", "build-pairs"):
+        assert f"synvlp {verb} --prompts results/toy/concepts/plain/prompts.parquet" in planned.stdout
+    assert "synvlp contact-sheet --images results/toy/images/diffusion/plain/images.parquet --real  " in planned.stdout
     assert "results/toy/concepts/plain/toy/reports.parquet" in planned.stdout
 
     given = inputs([["cardiomegaly", "spine"], ["emphysema", "left lung"]])

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import LinearConstraint, milp
 
 from synvlp import job
 from synvlp.concepts import observed, sampling, urn
@@ -80,6 +81,29 @@ def test_dead_ends_are_resolved_by_exchanges():
         sets = sampling.balanced(chosen, vocabulary)
         check(sets, vocabulary, chosen)
         assert set(Counter(name for names in sets for name in names).values()) == {4}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_as_many_sets_are_found_as_an_integer_program_finds(seed):
+    """Small vocabularies with many exclusions: the number of times that each possible set is drawn, at its largest."""
+    rng = np.random.default_rng(seed)
+    size, chosen, cap = int(rng.integers(4, 8)), int(rng.integers(2, 4)), int(rng.integers(2, 5))
+    pairs = [pair for pair in itertools.combinations(range(size), 2) if rng.random() < 0.25]
+    possible = [
+        names
+        for names in itertools.combinations(range(size), chosen)
+        if not set(itertools.combinations(names, 2)) & set(pairs)
+    ]
+    if not possible:
+        return
+    holds = np.array([[item in names for names in possible] for item in range(size)], float)
+    program = milp(-np.ones(len(possible)), constraints=LinearConstraint(holds, ub=cap), integrality=1)
+    most = round(-program.fun)
+    vocabulary = concepts(size, 0, tuple(pairs))
+    settings = sampling.Settings(count=most, findings=chosen, anatomy=0, cap=cap, seed=seed)
+    check(sampling.balanced(settings, vocabulary), vocabulary, settings)
+    with pytest.raises(job.JobError, match=r"at most|only"):
+        sampling.balanced(settings.model_copy(update={"count": most + 1}), vocabulary)
 
 
 def test_exclusions_that_leave_too_little_are_said_to_be_the_reason():

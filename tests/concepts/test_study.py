@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from synvlp import provenance
+from synvlp.concepts import writers
 from synvlp.costs import Sizes
 from synvlp.study import Study, StudyError, overlaid
 
@@ -72,6 +74,15 @@ def test_a_job_gets_its_own_settings_and_code():
     assert "synvlp.concepts.writers.local" in modules and "synvlp.concepts.writers.server" not in modules
     frequencies = made.settings("draw_frequencies")(Wildcards())
     assert "--written even large small --samplings balanced balanced natural" in frequencies
+
+
+def test_a_changed_writer_reruns_only_its_own_jobs():
+    prefix = "synvlp.concepts.writers."
+    for kind in writers.KINDS:
+        found = provenance.closure(f"{prefix}{kind}")
+        assert {name for name in found if name.startswith(prefix)} == {f"{prefix}{kind}"}
+        assert "synvlp.study" not in found
+    assert "synvlp.concepts.urn" not in provenance.closure(f"{prefix}template")
 
 
 def test_costs_count_the_sets():

@@ -126,7 +126,7 @@ def test_counts_and_pairs_against_loops():
             if owner == study and rank == 0 and concepts[name].kind != "anatomy"
         )  # fmt: skip
         together.update(combinations(present, 2))
-    pairs = statistics.pairs(mentions, 40)
+    pairs = statistics.pairs(mentions, 40, "findings", "normal")
     assert {(row.one, row.other): row.studies for row in pairs.itertuples()} == dict(together)
     for row in pairs.itertuples():
         expected = table.loc[row.one, "present"] * table.loc[row.other, "present"] / 40

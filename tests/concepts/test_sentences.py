@@ -85,6 +85,9 @@ SENTENCES = {
         ("No pneumothorax, small left effusion.", ["-pneumothorax", "+effusion|pleural effusion"]),
         ("No pneumothorax and the heart is enlarged.", ["-pneumothorax", "+heart is enlarged|cardiomegaly"]),
         ("No effusion and pneumothorax.", ["-effusion|pleural effusion", "-pneumothorax"]),
+        ("The lungs are clear of airspace disease, pneumothorax, or pleural effusion.", [
+            "+lungs are clear|clear lungs", "-airspace disease|opacity", "-pneumothorax", "-pleural effusion",
+        ]),
         ("Neither effusion nor pneumothorax.", ["-effusion|pleural effusion", "-pneumothorax"]),
         ("There is cardiomegaly, no effusion, and a right nodule.", [
             "+cardiomegaly", "-effusion|pleural effusion", "+nodule",
@@ -109,6 +112,8 @@ SENTENCES = {
         ("Possible effusion, mild cardiomegaly.", ["?effusion|pleural effusion", "+cardiomegaly"]),
         ("No effusion, possible atelectasis.", ["-effusion|pleural effusion", "?atelectasis"]),
         ("Pneumonia is unlikely.", ["?Pneumonia"]),
+        ("Cardiomegaly, question small bilateral effusions.", ["+Cardiomegaly", "?effusions|pleural effusion"]),
+        ("Nondisplaced fractures may not be demonstrated.", ["?fractures|fracture"]),
         ("Streaks may be secondary to scarring.", ["?scarring|scar"]),
         ("Correlate for pulmonary vascular congestion.", ["?pulmonary vascular congestion"]),
         ("Moderate cardiomegaly with probable edema.", ["+cardiomegaly", "?edema|pulmonary edema"]),

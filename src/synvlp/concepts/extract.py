@@ -39,7 +39,7 @@ class Outputs(job.Files):
     mentions: Path = job.file("where the texts speak of concepts (Parquet)")
     statistics: Path = job.file("counts, long tail, co-occurrence, texts (JSON)")
     table: Path = job.file("studies per concept and status (CSV)")
-    pairs: Path = job.file("concepts that are present together (CSV)")
+    pairs: Path = job.file("findings and normal concepts that are present together (CSV)")
     picture: Path = job.file("frequencies, long tail and co-occurrence (PNG)")
 
 
@@ -55,11 +55,11 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     tables.write(mentions, outputs.mentions, tables.MENTIONS)
     described = statistics.describe(mentions, texts, concepts)
     described["texts"]["captions_left_out"] = len(prompts) - len(written)
-    pairs = statistics.pairs(mentions, len(texts))
-    files.write_json(outputs.statistics, {**described, "co_occurrence": pairs.head(50).to_dict("records")})
+    found = statistics.pairs(mentions, len(texts), "findings").head(50)
+    files.write_json(outputs.statistics, {**described, "co_occurrence": found.to_dict("records")})
     counts = statistics.counts(mentions, concepts)
     tables.write_csv(counts, outputs.table)
-    tables.write_csv(pairs, outputs.pairs)
+    tables.write_csv(statistics.pairs(mentions, len(texts), "findings", "normal"), outputs.pairs)
     picture.draw(counts, mentions, len(texts), settings.shown_concepts, outputs.picture)
     tail = described["long_tail"]["findings"]
     job.log.info(

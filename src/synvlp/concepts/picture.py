@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLOURS = {"present": "#0072B2", "uncertain": "#8C6D00", "absent": "#BBBBBB"}
 GROUPS = {"findings": "#0072B2", "normal": "#00805D", "anatomy": "#C75000"}
 INK = "#222222"
-SQUARE = 15  # concepts in the co-occurrence
+SQUARE = 15  # findings in the co-occurrence
 
 
 def draw(counts: pd.DataFrame, mentions: pd.DataFrame, studies: int, shown: int, path: Path) -> None:
@@ -74,12 +74,12 @@ def _tail(panel: "Axes", counts: pd.DataFrame) -> None:
 
 def _square(panel: "Axes", mentions: pd.DataFrame) -> None:
     """Of the reports in which the row's concept is present, the share in which the column's is, too."""
-    together = statistics.presence(mentions)
+    together = statistics.presence(mentions, "findings")
     names = sorted(together.columns, key=lambda name: (-together[name].sum(), name))[:SQUARE]
     chosen = together[names].to_numpy(dtype=float)
     shares = (chosen.T @ chosen) / np.maximum(chosen.sum(0)[:, None], 1)
     np.fill_diagonal(shares, np.nan)
-    panel.set_title("% of the reports with a row's concept that have the column's", fontsize=9, color=INK)
+    panel.set_title("% of the reports with a row's finding that have the column's", fontsize=9, color=INK)
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     if not names:

@@ -52,14 +52,13 @@ class Sentence:
 
     Args:
         tokens: of the sentence.
-        named: the tokens that concepts are made of; in them, only "no" and what parts a sentence count as words of the
-            lists.
+        named: the tokens that concepts are made of; words of the lists that are wholly among them do not count.
     """
 
     def __init__(self, tokens: Sequence[Token], named: set[int] = frozenset()) -> None:
         self._tokens = tokens
         self._norms = [token.norm for token in tokens]
-        found = [each for each in _triggers().longest(tokens) if not named & set(each.places)]
+        found = [each for each in _triggers().longest(tokens) if not named >= set(each.places)]
         self._ends = {each.start for each in found if "scope_ends" in each.value}
         self._starts = {each.start for each in found if set(each.value) & set(_BEFORE)}
         self._pseudo = {place for each in found if "pseudo" in each.value for place in each.places}

@@ -37,12 +37,12 @@ def counts(mentions: pd.DataFrame, concepts: Mapping[str, Concept]) -> pd.DataFr
     return table.sort_values(order, ascending=[False, False, False, True], ignore_index=True)
 
 
-def pairs(mentions: pd.DataFrame, studies: int) -> pd.DataFrame:
-    """The pairs of findings and normal concepts that are present in the same study, frequent ones first.
+def pairs(mentions: pd.DataFrame, studies: int, *groups: str) -> pd.DataFrame:
+    """The pairs of concepts of some groups that are present in the same study, frequent ones first.
 
     Columns: one, other, studies, expected (if both were independent), lift (studies over expected).
     """
-    together = presence(mentions)
+    together = presence(mentions, *groups)
     alone = together.sum(0).to_numpy()
     both = together.T.to_numpy(dtype=np.int64) @ together.to_numpy(dtype=np.int64)
     first, second = np.nonzero(np.triu(both, 1))
@@ -60,10 +60,11 @@ def pairs(mentions: pd.DataFrame, studies: int) -> pd.DataFrame:
     return found.sort_values(["studies", "one", "other"], ascending=[False, True, True], ignore_index=True)
 
 
-def presence(mentions: pd.DataFrame) -> pd.DataFrame:
-    """bool, a row per study with any mention and a column per concept but anatomy: whether it is present."""
+def presence(mentions: pd.DataFrame, *groups: str) -> pd.DataFrame:
+    """bool, a row per study and a column per concept of some `GROUPS`, as far as they are present anywhere."""
     studies = by_study(mentions)
-    chosen = studies[(studies["status"] == "present") & (studies["kind"] != "anatomy")]
+    kinds = [kind for group in groups for kind in GROUPS[group]]
+    chosen = studies[(studies["status"] == "present") & studies["kind"].isin(kinds)]
     return pd.crosstab(chosen["study_id"], chosen["concept"]).astype(bool)
 
 

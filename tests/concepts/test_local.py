@@ -75,7 +75,7 @@ def test_a_right_answer_is_kept(model_folder, inputs, outputs, monkeypatch):
 
     def write(model, tokenizer, prompts, text_seeds, settings):
         asked.extend(zip(prompts, text_seeds, strict=True))
-        right = "FINDINGS: Cardiomegaly is seen. The left lung is imaged. IMPRESSION: x\nIMPRESSION: Cardiomegaly."
+        right = "FINDINGS: Cardiomegaly is seen. The left lung is imaged.\nIMPRESSION: Cardiomegaly."
         return [right if "does not fit" in prompt else "FINDINGS: Emphysema.\nIMPRESSION: None." for prompt in prompts]
 
     monkeypatch.setattr(decoding, "write", write)

@@ -123,6 +123,8 @@ def test_an_impossible_request_names_the_cap_that_would_do():
     with pytest.raises(job.JobError, match=r"at most 33 reports .* cap must be 60 or more"):
         sampling.balanced(chosen, concepts(5, 5))
     sampling.balanced(chosen.model_copy(update={"cap": 60}), concepts(5, 5))
+    with pytest.raises(job.JobError, match=r"anatomy = 1 .* at most 20 reports .* cap must be 100 or more"):
+        sampling.balanced(chosen, concepts(5, 1))
 
 
 def test_what_is_left_of_the_cap_weighs():

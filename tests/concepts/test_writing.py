@@ -21,6 +21,7 @@ def test_sections_are_found_in_what_models_write():
         GOOD,
         "<think>FINDINGS: none?\n</think>\n**FINDINGS:**\n- Cardiomegaly is seen.\n- The left lung is imaged.\n\n"
         "## IMPRESSION:\n1. Cardiomegaly.",
+        GOOD.replace("\n", " "),
         "Here is the report.\nFindings: Cardiomegaly is seen.\nThe left lung is imaged.\nImpression: Cardiomegaly.",
     ):
         report = writing.parse(text)

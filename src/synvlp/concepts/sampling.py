@@ -94,16 +94,14 @@ def balanced(settings: Settings, vocabulary: Mapping[str, Concept]) -> list[list
         "anatomy": [name for name, concept in sorted(vocabulary.items()) if concept.kind == observed.ANATOMY],
     }
     pools = {name: urn.Pool(names, getattr(settings, name), settings.cap) for name, names in chosen.items()}
-    for name, pool in pools.items():
-        most = urn.largest([pool])
-        if most is not None and settings.count > most:
-            raise job.JobError(_impossible(settings, name, pool, most))
+    most = urn.largest(list(pools.values()))
+    if most is not None and settings.count > most:
+        raise job.JobError(_impossible(settings, pools, most))
     rng = np.random.default_rng(seeds.seed_of(settings.seed, "sets"))
     excludes = {name: concept.excludes for name, concept in vocabulary.items()}
     try:
         return urn.draw(list(pools.values()), excludes, settings.count, rng)
     except urn.DeadEnd as end:
-        most = urn.largest(list(pools.values()))
         raise job.JobError(
             f"count = {settings.count}: the caps alone allow {most} reports, but concepts exclude each other, and only "
             f"{end.sets} sets without a contradiction were found in {urn.RESTARTS} attempts; a smaller count or "
@@ -111,14 +109,15 @@ def balanced(settings: Settings, vocabulary: Mapping[str, Concept]) -> list[list
         ) from None
 
 
-def _impossible(settings: Settings, name: str, pool: urn.Pool, most: int) -> str:
-    """Why a pool cannot give so many sets, and the most that it can give."""
+def _impossible(settings: Settings, pools: Mapping[str, urn.Pool], most: int) -> str:
+    """Why the pools cannot give so many sets, and the most that all of them can give."""
+    name, pool = next((name, pool) for name, pool in pools.items() if urn.largest([pool]) == most)
     if most == 0:
         return (
             f"{name} = {pool.size}: there are only {len(pool.names)} concepts to draw them from (kinds and min_real "
             "may leave some out), so that the largest possible number of reports is 0"
         )
-    need = -(-settings.count * pool.size // len(pool.names))
+    need = max(-(-settings.count * pool.size // len(pool.names)) for pool in pools.values() if pool.size)
     return (
         f"count = {settings.count}: {len(pool.names)} concepts, each in at most cap = {settings.cap} reports, with "
         f"{name} = {pool.size} in each report, allow at most {most} reports (by the caps alone; concepts that exclude "

@@ -17,7 +17,7 @@ from synvlp.concepts.observed import ANATOMY
 from synvlp.concepts.vocabulary import Concept, load
 from synvlp.store import tables
 
-_HEADING = re.compile(r"^[\s*#_]*(FINDINGS?|IMPRESSION)[\s*_]*:[\s*_]*", re.IGNORECASE | re.MULTILINE)
+_HEADING = re.compile(r"(?:^[\s*#_]*|(?<=[.!?]\s))(FINDINGS?|IMPRESSION)[\s*_]*:[\s*_]*", re.IGNORECASE | re.MULTILINE)
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 _MARKUP = re.compile(r"[*#_`]+|^\s*[-•]\s+|^\s*\d{1,2}[.)]\s+", re.MULTILINE)
 

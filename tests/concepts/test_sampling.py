@@ -192,3 +192,9 @@ def test_natural_sampling_leaves_out_contradictions_and_other_kinds(vocabulary):
     assert {tuple(names) for names in sampling.natural(others, vocabulary, real)} == {("scoliosis", "spine")}
     with pytest.raises(job.JobError, match="nothing can be drawn"):
         sampling.natural(chosen, vocabulary, [["spine"]])
+
+
+def test_a_cap_beyond_the_number_of_reports_costs_no_memory():
+    chosen = sampling.Settings(count=10, findings=2, anatomy=1, cap=10**12)
+    vocabulary = concepts(5, 2)
+    check(sampling.balanced(chosen, vocabulary), vocabulary, chosen)

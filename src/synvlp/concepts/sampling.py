@@ -7,6 +7,7 @@ drawn with replacement, so that frequencies, sizes and co-occurrence are the cor
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -100,7 +101,9 @@ def balanced(settings: Settings, vocabulary: Mapping[str, Concept]) -> list[list
     rng = np.random.default_rng(seeds.seed_of(settings.seed, "sets"))
     excludes = {name: concept.excludes for name, concept in vocabulary.items()}
     try:
-        return urn.draw(list(pools.values()), excludes, settings.count, rng)
+        # A cap beyond the number of reports is none; the urn then need not hold more balls than can be drawn.
+        urns = [replace(pool, cap=min(pool.cap, settings.count)) for pool in pools.values()]
+        return urn.draw(urns, excludes, settings.count, rng)
     except urn.DeadEnd as end:
         raise job.JobError(
             f"count = {settings.count}: the caps alone allow {most} reports, but concepts exclude each other, and only "

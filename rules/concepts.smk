@@ -8,6 +8,7 @@ rule concepts:
             "<results>/concepts/{corpus}/measures.json",
             corpus=study.measured(study.concept_corpora()),
         ),
+        study.written_results(),
 
 
 rule read_vocabulary:
@@ -86,3 +87,6 @@ rule measure_extraction:
         "synvlp measure-extraction --mentions {input.mentions} --vocabulary {input.vocabulary}"
         " --prompts {input.prompts} --studies {input.studies} --measures {output.measures}"
         " --table {output.table} {params.settings} > {log} 2>&1"
+
+
+include: "concepts_written.smk"

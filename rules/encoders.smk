@@ -28,7 +28,7 @@ rule encoders:
 
 rule train_tokenizer:
     input:
-        prompts=expand("<results>/reports/{corpus}/prompts.parquet", corpus=study.text_corpora()),
+        prompts=[study.prompts_file(name) for name in study.text_corpora()],
     output:
         tokenizer="<results>/encoders/tokenizer/tokenizer.json",
         config="<results>/encoders/tokenizer/tokenizer_config.json",

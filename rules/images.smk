@@ -12,13 +12,15 @@ rule images:
 
 rule partition:
     input:
-        prompts="<results>/reports/{corpus}/prompts.parquet",
+        prompts=lambda w: study.prompts_file(w.corpus),
     output:
         parts=expand("<results>/images/prompts/{{corpus}}/{shard}.parquet", shard=range(study.parts.images.shards)),
     log:
         "<logs>/partition/{corpus}.log",
     benchmark:
         "<benchmarks>/partition/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.names("texts"),
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -40,6 +42,8 @@ rule synthesize:
         "<logs>/synthesize/{generator}/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/synthesize/{generator}/{corpus}/{shard}.tsv"
+    wildcard_constraints:
+        corpus=study.names("texts"),
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -59,7 +63,7 @@ rule screen:
             "<results>/images/{{generator}}/{{corpus}}/shards/{shard}.parquet",
             shard=range(study.parts.images.shards),
         ),
-        prompts="<results>/reports/{corpus}/prompts.parquet",
+        prompts=lambda w: study.prompts_file(w.corpus),
         pipeline=list(PIPELINE.values()),
     output:
         images="<results>/images/{generator}/{corpus}/images.parquet",
@@ -69,6 +73,8 @@ rule screen:
         "<logs>/screen/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/screen/{generator}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.names("texts"),
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -86,14 +92,16 @@ rule screen:
 rule contact_sheet:
     input:
         images="<results>/images/{generator}/{corpus}/images.parquet",
-        real="<results>/corpora/{corpus}/images.parquet",
-        prompts="<results>/reports/{corpus}/prompts.parquet",
+        real=lambda w: study.real_images(w.corpus),
+        prompts=lambda w: study.prompts_file(w.corpus),
     output:
         sheet="<results>/images/{generator}/{corpus}/sheet.png",
     log:
         "<logs>/contact_sheet/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/contact_sheet/{generator}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.names("texts"),
     threads: 1
     resources:
         mem_mb=memory(2000),

@@ -179,5 +179,5 @@ rule write_page:
     shell:
         "synvlp write-page --comparison {input.comparison} --tables {input.tables} --figures {input.figures}"
         " --pictures {input.pictures} --examples {input.examples} --audits {input.audits} --measures {input.measures}"
-        " --screenings {input.screenings} --rejected {input.rejected} --page {output.page}"
+        " --writings {input.writings} --screenings {input.screenings} --rejected {input.rejected} --page {output.page}"
         " {params.settings} > {log} 2>&1"

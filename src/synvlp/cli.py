@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from synvlp import processes, provenance, registry
+from synvlp.concepts import writers
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -29,6 +30,11 @@ VERBS = {
     "read-vocabulary": "synvlp.concepts.reading",
     "extract-concepts": "synvlp.concepts.extract",
     "measure-extraction": "synvlp.concepts.measure",
+    "sample-concepts": "synvlp.concepts.sampling",
+    "train-writer": "synvlp.concepts.language_model",
+    **{f"write-reports-{kind}": f"synvlp.concepts.writers.{kind}" for kind in writers.KINDS},
+    "audit-reports": "synvlp.concepts.audit",
+    "draw-frequencies": "synvlp.concepts.frequencies",
     "select-pairs": "synvlp.generators.selection",
     "train-autoencoder": "synvlp.generators.autoencoder",
     "train-diffusion": "synvlp.generators.diffusion",

@@ -89,6 +89,8 @@ class Sizes:
 
     def _corpus(self, name: str) -> Count:
         """A corpus's studies: counted in the results, given, counted in its manifest, or assumed, in this order."""
+        if name in self.study.parts.concepts.written:
+            return self._written(name)
         part = self.study.parts.corpora[name]
         made = self.root / "results" / self.study.name / "corpora" / name / "studies.parquet"
         if name in self.given:
@@ -109,6 +111,12 @@ class Sizes:
         count = known.get(name, known[""])
         source = "docs/data.md, all for training" if name in known else "a guess, all for training"
         return Count(count, count, count, source)
+
+    def _written(self, name: str) -> Count:
+        """At most as many written reports as sets of concepts are drawn; none of them tests."""
+        part = self.study.parts.concepts.written[name]
+        count = self.given.get(name, part.sampling.count)
+        return Count(count, count * (1 - part.audit.val_share), count, "given" if name in self.given else "sets drawn")
 
     def dataset(self, name: str) -> Count:
         """At most the studies of the corpus that a data set is made from."""
@@ -162,6 +170,8 @@ def studies(job: Any, settings: Settings, sizes: Sizes) -> float:
         return sizes.corpus(sizes.study.parts.pair_sets[job.wildcards["pair_set"]].corpus).drawn
     if "generator" in job.wildcards:
         return sizes.corpus(sizes.study.parts.generators[job.wildcards["generator"]].corpus).drawn
+    if "written" in job.wildcards:
+        return sizes.corpus(job.wildcards["written"]).studies
     names = [job.wildcards["corpus"]] if "corpus" in job.wildcards else sizes.study.text_corpora()
     return sum(sizes.corpus(name).studies for name in names)
 
@@ -175,6 +185,12 @@ def autoencoder_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     scale = levels(settings.numbers("channels")) / levels(autoencoder.Settings.model_fields["channels"].default)
     side = settings.number("image_size")
     once = forward("scratch encoder", side, scale) + forward("scratch decoder", side, scale)
+    return passed(settings) * 3 * once
+
+
+def writer_work(job: Any, settings: Settings, sizes: Sizes) -> float:
+    """Texts that a small language model learns from, forwards and backwards."""
+    once = reading(settings.number("layers"), settings.number("width"), settings.number("tokens"))
     return passed(settings) * 3 * once
 
 
@@ -275,6 +291,9 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
             "write_prompts",
             "extract_concepts",
             "measure_extraction",
+            "sample_concepts",
+            "write_reports",
+            "audit_reports",
             "train_tokenizer",
             "select_pairs",
             "partition",
@@ -286,6 +305,7 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
         ),
         studies,
     ),
+    "train_writer": writer_work,
     "train_autoencoder": autoencoder_work,
     "train_diffusion": diffusion_work,
     "finetune_diffusion": diffusion_work,

@@ -8,6 +8,7 @@ from pydantic_core import PydanticUndefined
 
 from synvlp import provenance, registry, study
 from synvlp.cli import VERBS, limits
+from synvlp.concepts import writers
 
 
 def markdown() -> str:
@@ -44,6 +45,11 @@ PLACES = {
     "write-prompts": "reports.write_prompts",
     "read-vocabulary": "concepts.vocabulary",
     "extract-concepts": "concepts.extract",
+    "sample-concepts": "concepts.written.NAME.sampling",
+    "train-writer": "concepts.written.NAME.writer.train_writer (kind: trained)",
+    **{f"write-reports-{kind}": f"concepts.written.NAME.writer (kind: {kind})" for kind in writers.KINDS},
+    "audit-reports": "concepts.written.NAME.audit",
+    "draw-frequencies": "concepts.draw_frequencies",
     "train-autoencoder": "generators.NAME.train_autoencoder (kind: diffusion)",
     "train-diffusion": "generators.NAME.train_diffusion (kind: diffusion)",
     "finetune-diffusion": "generators.NAME.finetune_diffusion (kind: finetuned)",

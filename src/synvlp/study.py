@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
 from synvlp import provenance, registry, sources
+from synvlp.concepts import writers
 from synvlp.job import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -26,6 +27,12 @@ SCALED = (  # settings of draw-scaling that the sources and the comparison stand
     *("resamples", "seed"),
 )
 OF_A_SET = ("share", "copies")  # settings of build-pairs that a set of pairs has of its own
+LANGUAGE_MODEL = {
+    "config": "config.json",
+    "weights": "model.safetensors",
+    "tokenizer": "tokenizer.json",
+    "tokenizer_config": "tokenizer_config.json",
+}
 TRAINED = {"classification": "classify", "segmentation": "segment", "detection": "detect"}
 # Task -> its section of the config: of those that a probe is trained for, and of those that need no training.
 TASKS = TRAINED | {name: task.section for name, task in registry.tasks().items()}
@@ -95,7 +102,8 @@ def schema() -> type[Section]:
         corpora=(list[Name], _about("corpora whose reports are searched for concepts; none: none are", [])),
         vocabulary=_vocabulary(),
         extract=_part("concepts.extract"),
-        written=(dict[Name, dict[str, Any]], _about("sets of reports that are written from concepts", {})),
+        written=(dict[Name, _written_set()], _about("sets of reports that are written from concepts", {})),
+        draw_frequencies=_part("concepts.frequencies", "corpora", "written", "samplings"),
     )
     from_corpus = (Name, _about("the corpus whose train split the generator learns from"))
     generator = (
@@ -136,7 +144,7 @@ def schema() -> type[Section]:
     pair_set = create_model(
         "pair set",
         __base__=Section,
-        corpus=(Name, _about("the corpus whose texts are paired")),
+        corpus=(Name, _about("the corpus, or the set of written reports, whose texts are paired")),
         generator=(
             Name | None,
             _about("whose images they are paired with; left out: the corpus's own", None),
@@ -240,6 +248,8 @@ def _data_set(task: str) -> type[Settings]:
 
 # Verb -> the settings that the workflow gives its job.
 GIVEN = {
+    "audit-reports": ("cap",),
+    "draw-frequencies": ("corpora", "written", "samplings"),
     "init-encoder": ("seed", "architecture", "image_size"),
     **{f"pretrain-{method}": PRETRAINING for method in METHODS},
     "draw-scaling": SCALED,
@@ -307,6 +317,10 @@ class Study:
         choose = JOBS[rule][1]
         return lambda w: importlib.import_module(module_of(rule, w)).Settings(**choose(self, w)).processes
 
+    def on_gpu(self, rule: str) -> Callable[[Any], int]:
+        """For the `gpu` of a rule whose jobs do not all run a network: 1 for those that have a device to choose."""
+        return lambda w: int("device" in importlib.import_module(module_of(rule, w)).Settings.model_fields)
+
     def code(self, rule: str) -> Callable[[Any], str]:
         """For a rule's `params: code=`: the fingerprint of all code that its job runs."""
         return lambda w: provenance.fingerprint(module_of(rule, w))
@@ -325,11 +339,13 @@ class Study:
 
     def fingerprints(self) -> dict[str, str]:
         """Module of every job of the study -> fingerprint of its code."""
+        kinds = {part.writer.kind for part in self.parts.concepts.written.values()} or {"template"}
         modules = {
-            module_of(rule, {"method": method, "task": task})
+            module_of(rule, {"method": method, "task": task, "writer": kind})
             for rule in JOBS
             for method in self.parts.encoders.methods
             for task in registry.tasks()
+            for kind in kinds
         }
         return {module: provenance.fingerprint(module) for module in sorted(modules)}
 
@@ -338,7 +354,10 @@ class Study:
 
         `having` keeps those with these values, such as kind="phantom".
         """
-        parts = self.parts.tasks.datasets if section == "datasets" else getattr(self.parts, section)
+        inner = {"datasets": self.parts.tasks.datasets, "written": self.parts.concepts.written}
+        inner["writers"] = dict.fromkeys(writers.KINDS)
+        inner["texts"] = self.parts.corpora | self.parts.concepts.written
+        parts = inner[section] if section in inner else getattr(self.parts, section)
         names = [
             re.escape(name)
             for name, part in parts.items()
@@ -439,6 +458,7 @@ class Study:
         corpora = [self.parts.corpora[name] for name in self.corpora()]
         found = [getattr(corpus, key, None) for corpus in corpora for key in ("path", "index")]
         found += [self.parts.reports.key_file, self.parts.encoders.imagenet_weights]
+        found += [path for name in self.written() for path in self._model_folder(name)]
         if self.concept_corpora():
             found += [*self.vocabulary_file("path"), *self.vocabulary_file("phrases")]
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
@@ -454,7 +474,7 @@ class Study:
 
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
-        used = {part.corpus for part in self.parts.pair_sets.values()}
+        used = {part.corpus for part in self.parts.pair_sets.values()} - set(self.written())
         used |= {part.corpus for part in self.parts.tasks.datasets.values() if hasattr(part, "corpus")}
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
         return sorted(used | set(self.concept_corpora()))
@@ -466,7 +486,52 @@ class Study:
 
     def concept_corpora(self) -> list[str]:
         """The corpora whose reports are searched for concepts."""
-        return sorted(set(self.parts.concepts.corpora))
+        return sorted({*self.parts.concepts.corpora, *self.compared_corpora()})
+
+    def written(self) -> list[str]:
+        """The sets of written reports."""
+        return sorted(self.parts.concepts.written)
+
+    def compared_corpora(self) -> list[str]:
+        """The corpora that sets of written reports are compared with."""
+        return sorted({part.corpus for part in self.parts.concepts.written.values()})
+
+    def of_written(self, name: str) -> Callable[[Any], str]:
+        """For a rule of written reports: the file `name` of the corpus that they learn from and are compared with."""
+        return lambda w: f"<results>/{name.format(corpus=self.parts.concepts.written[w.written].corpus)}"
+
+    def writer_file(self, written: str, name: str) -> str:
+        """A file that the writer of a set of reports leaves."""
+        return f"<results>/concepts/{written}/{self.parts.concepts.written[written].writer.kind}/{name}"
+
+    def writer_model(self, written: str) -> list[str]:
+        """The files of the model that writes: one that is trained here, one from outside, or none."""
+        if self.parts.concepts.written[written].writer.kind == "trained":
+            return [f"<results>/concepts/{written}/model/{name}" for name in LANGUAGE_MODEL.values()]
+        return self._model_folder(written)
+
+    def _model_folder(self, written: str) -> list[str]:
+        """The files of a writer's model from outside; its config where the folder is not here."""
+        folder = getattr(self.parts.concepts.written[written].writer, "model_folder", None)
+        if not folder:
+            return []
+        endings = {".json", ".txt", ".safetensors", ".jinja", ".model"}
+        inside = sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in endings)
+        return inside or [f"{folder}/config.json"]
+
+    def written_results(self) -> list[str]:
+        """What the sets of written reports end in: texts and prompts, and one figure of all."""
+        sets = [f"<results>/concepts/{name}/prompts.parquet" for name in self.written()]
+        return [*sets, "<results>/concepts/frequencies.png"] if sets else []
+
+    def prompts_file(self, texts: str) -> str:
+        """The texts and prompts of a corpus, or of a set of written reports."""
+        stage = "concepts" if texts in self.parts.concepts.written else "reports"
+        return f"<results>/{stage}/{texts}/prompts.parquet"
+
+    def real_images(self, texts: str) -> list[str]:
+        """The images that stand beside synthetic ones of the same studies; none for written reports."""
+        return [f"<results>/corpora/{texts}/images.parquet"] if texts in self.parts.corpora else []
 
     def vocabulary_file(self, key: str) -> list[str]:
         """A file that the vocabulary is read from ("path", "phrases"); none where it needs none."""
@@ -474,7 +539,7 @@ class Study:
         return [path] if path else []
 
     def text_corpora(self) -> list[str]:
-        """The corpora whose texts the encoders read."""
+        """The corpora and sets of written reports whose texts the encoders read."""
         return sorted({part.corpus for part in self.parts.pair_sets.values()})
 
     def pair_file(self, pair_set: str, name: str) -> str:
@@ -482,7 +547,9 @@ class Study:
         part = self.parts.pair_sets[pair_set]
         if name == "images" and part.generator:
             return f"<results>/images/{part.generator}/{part.corpus}/images.parquet"
-        return f"<results>/{'reports' if name == 'prompts' else 'corpora'}/{part.corpus}/{name}.parquet"
+        if name == "prompts":
+            return self.prompts_file(part.corpus)
+        return f"<results>/corpora/{part.corpus}/{name}.parquet"
 
     def corpus_file(self, name: str, stage: str = "corpora") -> Callable[[Any], str]:
         """For a data set's rule: a stage's file `name` of the corpus that the data set is made from."""
@@ -547,7 +614,13 @@ class Study:
         pictures = {
             **{f"Corpus {name}": f"<results>/corpora/{name}/preview.png" for name in drawn},
             **{f"Concepts of {name}": f"<results>/concepts/{name}/concepts.png" for name in self.concept_corpora()},
-            **{f"Real beside synthetic: {title}": f"{folder}/sheet.png" for title, folder in images.items()},
+            **({"Frequencies of concepts": "<results>/concepts/frequencies.png"} if self.written() else {}),
+            **{
+                f"{'Synthetic' if item['corpus'] in self.written() else 'Real beside synthetic'}: {title}": (
+                    f"{folder}/sheet.png"
+                )
+                for item, (title, folder) in zip(sets, images.items(), strict=True)
+            },
             **{f"Samples of {name}": f"<results>/generators/{name}/samples.png" for name in trained},
             **{
                 f"What the autoencoder of {name} keeps": f"<results>/generators/{name}/autoencoder/reconstructions.png"
@@ -571,6 +644,7 @@ class Study:
             },
             "audits": {name: f"<results>/reports/{name}/audit.json" for name in corpora},
             "measures": {name: f"<results>/reports/{name}/measures.json" for name in drawn},
+            "writings": {name: f"<results>/concepts/{name}/audit.json" for name in self.written()},
             "screenings": {title: f"{folder}/summary.json" for title, folder in images.items()},
             "rejected": {
                 **{f"Studies of {name}": f"<results>/corpora/{name}/rejected.csv" for name in corpora},
@@ -580,6 +654,7 @@ class Study:
                 },
                 **{f"Reports of {name}, prompts": f"<results>/reports/{name}/prompts_rejected.csv" for name in corpora},
                 **({"Vocabulary of concepts": "<results>/concepts/rejected.csv"} if self.concept_corpora() else {}),
+                **{f"Sets of {name}": self.writer_file(name, "rejected.csv") for name in self.written()},
                 **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
             },
         }
@@ -588,7 +663,14 @@ class Study:
         """Every name that a part of the config refers to must exist."""
         parts, scaling = self.parts, self.parts.tables.draw_scaling
         wanted = [
-            *((f"pair_sets.{key}.corpus", part.corpus, parts.corpora) for key, part in parts.pair_sets.items()),
+            *(
+                (f"pair_sets.{key}.corpus", part.corpus, {**parts.corpora, **parts.concepts.written})
+                for key, part in parts.pair_sets.items()
+            ),
+            *(
+                (f"concepts.written.{key}.corpus", part.corpus, parts.corpora)
+                for key, part in parts.concepts.written.items()
+            ),
             *(
                 (f"pair_sets.{key}.generator", part.generator, parts.generators)
                 for key, part in parts.pair_sets.items()
@@ -638,6 +720,17 @@ class Study:
         problems += [
             f"tables.ablations.{key}: {first} and {other} have no method in common (see encoders.only)"
             for key, first, other in sources.without_method(parts.tables.ablations, self.methods_of)
+        ]
+        problems += [
+            f"concepts.written.{name}: a corpus has this name; give the set of written reports another one"
+            for name in self.written()
+            if name in parts.corpora
+        ]
+        problems += [
+            f"pair_sets.{key}: {part.corpus} is a set of written reports, which has no images of its own; name the "
+            "generator that draws them"
+            for key, part in parts.pair_sets.items()
+            if part.corpus in parts.concepts.written and not part.generator
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
@@ -698,6 +791,39 @@ def _vocabulary() -> tuple[Any, Any]:
     definitions = options(job, "kind", kind=(Literal["definitions"], ...), path=path, phrases=phrases)
     table = options(job, "kind", kind=(Literal["table"], ...), path=path)
     return (Annotated[built_in | definitions | table, Field(discriminator="kind")], built_in())
+
+
+def _written_set() -> type[Section]:
+    """A set of written reports: whose frequencies and words it is held against, how concepts are drawn, who writes."""
+    more = {"trained": {"train_writer": _part("concepts.language_model")}}
+    made = [
+        options(f"concepts.writers.{kind}", kind=(Literal[kind], ...), **more.get(kind, {})) for kind in writers.KINDS
+    ]
+    writer = functools.reduce(lambda one, other: one | other, made)
+    default = made[writers.KINDS.index("template")](kind="template")
+    return create_model(
+        "written set",
+        __base__=Section,
+        corpus=(Name, _about("the corpus that natural sets and trained writers learn from; all are compared with it")),
+        sampling=_part("concepts.sampling"),
+        writer=(Annotated[writer, Field(discriminator="kind")], default),
+        audit=_part("concepts.audit", "cap"),
+    )
+
+
+def _audit(study: Study, w: Any) -> dict[str, Any]:
+    part = study.parts.concepts.written[w.written]
+    return {**_all(part.audit), "cap": part.sampling.cap if part.sampling.method == "balanced" else None}
+
+
+def _frequencies(study: Study, w: Any) -> dict[str, Any]:
+    sets = study.parts.concepts.written
+    return {
+        **_all(study.parts.concepts.draw_frequencies),
+        "corpora": study.compared_corpora(),
+        "written": study.written(),
+        "samplings": [sets[name].sampling.method for name in study.written()],
+    }
 
 
 def _pretrain(study: Study, w: Any) -> dict[str, Any]:
@@ -789,6 +915,7 @@ def _page(study: Study, w: Any) -> dict[str, Any]:
             ("picture_titles", "pictures"),
             ("audit_titles", "audits"),
             ("measure_titles", "measures"),
+            ("writing_titles", "writings"),
             ("screening_titles", "screenings"),
             ("rejected_titles", "rejected"),
         )
@@ -815,6 +942,17 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     ),
     "extract_concepts": ("synvlp.concepts.extract", lambda s, w: _all(s.parts.concepts.extract)),
     "measure_extraction": ("synvlp.concepts.measure", lambda s, w: {}),
+    "sample_concepts": ("synvlp.concepts.sampling", lambda s, w: _all(s.parts.concepts.written[w.written].sampling)),
+    "train_writer": (
+        "synvlp.concepts.language_model",
+        lambda s, w: _all(s.parts.concepts.written[w.written].writer.train_writer),
+    ),
+    "write_reports": (
+        "synvlp.concepts.writers.{writer}",
+        lambda s, w: _all(s.parts.concepts.written[w.written].writer, "kind", "train_writer"),
+    ),
+    "audit_reports": ("synvlp.concepts.audit", _audit),
+    "draw_frequencies": ("synvlp.concepts.frequencies", _frequencies),
     "select_pairs": ("synvlp.generators.selection", lambda s, w: {}),
     "train_autoencoder": (
         "synvlp.generators.autoencoder",
@@ -893,6 +1031,15 @@ KEYS: dict[str, tuple[str, ...]] = {
     "read_vocabulary": ("concepts.vocabulary",),
     "extract_concepts": ("concepts.extract",),
     "measure_extraction": (),
+    "sample_concepts": ("concepts.written.{written}.corpus", "concepts.written.{written}.sampling"),
+    "train_writer": ("concepts.written.{written}.corpus", "concepts.written.{written}.writer.train_writer"),
+    "write_reports": ("concepts.written.{written}.writer",),
+    "audit_reports": (
+        "concepts.written.{written}.corpus",
+        "concepts.written.{written}.audit",
+        "concepts.written.{written}.sampling",
+    ),
+    "draw_frequencies": ("concepts.draw_frequencies", "concepts.written"),
     "select_pairs": ("generators.{generator}.corpus",),
     "train_autoencoder": ("generators.{generator}.train_autoencoder",),
     "train_diffusion": ("generators.{generator}.train_diffusion",),
@@ -926,7 +1073,15 @@ KEYS: dict[str, tuple[str, ...]] = {
     "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
     "draw_ablation": ("tables.draw_ablation", "tables.ablations.{ablation}"),
     "draw_scaling": ("tables.draw_scaling", "tables.compare", *_RUNS),
-    "write_page": ("study", "tables.compare.reference", "corpora", "concepts.corpora", "generators", *_RUNS),
+    "write_page": (
+        "study",
+        "tables.compare.reference",
+        "corpora",
+        "concepts.corpora",
+        "concepts.written",
+        "generators",
+        *_RUNS,
+    ),
 }
 
 

@@ -46,15 +46,18 @@ def test_every_rule_calls_the_verb_of_its_job():
     for name in JOBS:
         verb = re.search(r'"synvlp ([\w{}.-]+)', rules()[name])[1]
         for task in registry.tasks():
-            called = verb.replace("{wildcards.method}", "gloria").replace("{wildcards.task}", task)
-            assert cli.VERBS[called] == module_of(name, {"method": "gloria", "task": task}), name
+            named = {"method": "gloria", "task": task, "writer": "template"}
+            called = verb
+            for wildcard, value in named.items():
+                called = called.replace(f"{{wildcards.{wildcard}}}", value)
+            assert cli.VERBS[called] == module_of(name, named), name
 
 
 def test_every_option_of_a_rule_exists():
     import importlib
 
     for name in JOBS:
-        job = importlib.import_module(module_of(name, {"method": "gloria", "task": "retrieval"}))
+        job = importlib.import_module(module_of(name, {"method": "gloria", "task": "retrieval", "writer": "template"}))
         known = {
             f"--{option.replace('_', '-')}"
             for part in (job.Inputs, job.Outputs, job.Settings)
@@ -98,7 +101,7 @@ from synvlp import cli, study
 cli.overview()
 study.schema()
 for rule in study.JOBS:
-    module = study.module_of(rule, {"method": "mgca", "task": "zero-shot"})
+    module = study.module_of(rule, {"method": "mgca", "task": "zero-shot", "writer": "server"})
     study.options(module.removeprefix("synvlp."))
 """
     assert not imported(code) & HEAVY

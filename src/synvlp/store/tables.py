@@ -118,7 +118,23 @@ PROMPTS = Table(
         "split": TEXT,
         "text": TEXT,  # impression and findings, cleaned
         "prompt": TEXT,  # impression first, short enough for the generator's text encoder
-        "origin": TEXT,  # report, note, or caption (written from labels where there is no text)
+        "origin": TEXT,  # report, note, caption (from labels where there is no text), or written (from concepts)
+    },
+    key=("study_id",),
+)
+
+# Sets of concepts that reports are to be written from: findings first, then anatomy.
+SETS = Table("sets", {"study_id": TEXT, "concepts": TEXTS}, key=("study_id",))
+
+# Reports written from sets of concepts; each names all and only the concepts of its set.
+WRITTEN = Table(
+    "written reports",
+    {
+        "study_id": TEXT,
+        "concepts": TEXTS,
+        "findings": TEXT,
+        "impression": TEXT,
+        "rewrites": WHOLE,  # texts before this one that lacked or added concepts
     },
     key=("study_id",),
 )

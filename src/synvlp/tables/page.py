@@ -23,6 +23,7 @@ _SECTIONS = (  # what the page links to at its top: name, anchor, and the parts 
     ("Examples", "examples", "examples"),
     ("Pictures", "pictures", "pictures"),
     ("Anonymization", "privacy", "audits", "measures"),
+    ("Written reports", "written", "writings"),
     ("Screening", "screening", "screenings"),
     ("Rejected input", "rejected", "rejected"),
     ("Settings", "settings", "config", "command"),
@@ -43,6 +44,7 @@ class Settings(job.Settings):
     example_sources: list[str] = job.setting([], "pairs that each picture's encoder saw (real, …; none)")
     audit_titles: list[str] = job.setting([], "title of each audit, in their order")
     measure_titles: list[str] = job.setting([], "title of each file of measures, in their order")
+    writing_titles: list[str] = job.setting([], "title of each audit of written reports, in their order")
     screening_titles: list[str] = job.setting([], "title of each summary of screening, in their order")
     rejected_titles: list[str] = job.setting([], "title of each list of rejected input, in their order")
     shown_reasons: int = job.setting(8, "how many reasons of rejection are listed by name per list", ge=1)
@@ -58,6 +60,7 @@ class Inputs(job.Files):
     examples: list[Path] = job.setting([], "pictures of predictions on test images (PNG)")
     audits: list[Path] = job.setting([], "audits of anonymization (JSON)")
     measures: list[Path] = job.setting([], "measures of anonymization (JSON)")
+    writings: list[Path] = job.setting([], "audits of written reports (JSON)")
     screenings: list[Path] = job.setting([], "summaries of the screening of synthetic images (JSON)")
     rejected: list[Path] = job.setting([], "lists of rejected input (CSV)")
     config: Path | None = job.optional_file("the study's settings (YAML or JSON), shown as they are")
@@ -95,7 +98,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         "rejected": rejections(titled(settings, inputs, "rejected"), settings.shown_reasons),
         **compared(inputs.comparison, settings.reference),
     }
-    for kind in ("audit", "measure", "screening"):
+    for kind in ("audit", "measure", "writing", "screening"):
         parts[f"{kind}s"] = [(title, json_grids(path)) for title, path in titled(settings, inputs, kind)]
     parts["sections"] = [(name, anchor, any(parts[part] for part in needed)) for name, anchor, *needed in _SECTIONS]
     files.write_text(outputs.page, environment.get_template("page.html").render(parts).lstrip())

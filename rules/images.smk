@@ -8,6 +8,7 @@ rule images:
             for wanted in study.image_sets()
             for name in ("images.parquet", "sheet.png")
         ],
+        study.quality.files("pairs.png"),
 
 
 rule partition:

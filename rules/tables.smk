@@ -8,6 +8,7 @@ rule tables:
         "<results>/tables/summary.csv",
         "<results>/tables/comparison.csv",
         "<results>/tables/index.html",
+        study.quality.tables("csv", "md", "tex", "png", "svg"),
 
 
 rule tabulate:
@@ -124,5 +125,6 @@ rule write_page:
     shell:
         "synvlp write-page --comparison {input.comparison} --tables {input.tables} --figures {input.figures}"
         " --pictures {input.pictures} --examples {input.examples} --audits {input.audits} --measures {input.measures}"
-        " --screenings {input.screenings} --rejected {input.rejected} --page {output.page}"
+        " --screenings {input.screenings} --rejected {input.rejected}"
+        " --quality-table {input.quality_table} --quality-figure {input.quality_figure} --page {output.page}"
         " {params.settings} > {log} 2>&1"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
-from synvlp import provenance
+from synvlp import provenance, quality
 from synvlp.job import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -73,9 +73,13 @@ def schema() -> type[Section]:
             str,
             _about("file with the secret that dates and surrogates are derived from; never share it"),
         ),
-        anonymize=_part("reports.anonymize"),
+        keep_markers=(
+            list[Name],
+            _about("corpora in whose texts marks of a de-identification stay: an ablation for images.quality", []),
+        ),
+        anonymize=_part("reports.anonymize", "keep_markers"),
         split_sections=_part("reports.sections"),
-        write_prompts=_part("reports.prompts"),
+        write_prompts=_part("reports.prompts", "keep_markers"),
     )
     from_corpus = (Name, _about("the corpus whose train split the generator learns from"))
     generator = (
@@ -101,6 +105,31 @@ def schema() -> type[Section]:
             adopt_pipeline=(options("generators.adopt"), ...),
         )
     )
+    measured = create_model(
+        "measured images", __base__=Section, generator=(Name, _about("the generator")), corpus=(Name, _about("its prompts"))
+    )
+    measures = create_model(
+        "quality",
+        __base__=Section,
+        measure=(bool, _about("measure how good and how private the synthetic images are", False)),
+        spaces=(
+            list[Literal[quality.SPACES]],
+            _about("feature spaces; the last one's closest pairs are shown", ["random", "real"], min_length=1),
+        ),
+        encoder=(Literal[METHODS] | None, _about("method of the encoder of `real`; none: the first of methods", None)),
+        source=(Name, _about("what that encoder is pre-trained on", "real")),
+        inception_weights=(str | None, _about("Inception-v3 (torchvision's names, safetensors)", None)),
+        xrv_weights=(str | None, _about("DenseNet-121 (TorchXRayVision's names, safetensors)", None)),
+        rad_dino_folder=(str | None, _about("folder of RAD-DINO or another DINOv2 (transformers)", None)),
+        image_sets=(list[measured], _about("sets that are drawn to be measured, beside those of sources", [])),
+        images_per_prompt=(int, _about("images drawn of each chosen prompt", 4, ge=2)),
+        embed_images=_part("images.quality.embed", "space"),
+        measure_fidelity=_part("images.quality.fidelity", "spaces"),
+        measure_memorization=_part("images.quality.memorization", "spaces"),
+        select_repeats=_part("images.quality.repeats"),
+        measure_diversity=_part("images.quality.diversity"),
+        measure_agreement=_part("images.quality.agreement"),
+    )
     images = create_model(
         "images",
         __base__=Section,
@@ -112,6 +141,7 @@ def schema() -> type[Section]:
         synthesize=_part("images.synthesize"),
         screen=_part("images.screen", *_drawing()),
         contact_sheet=_part("images.sheet"),
+        quality=(measures, measures()),
     )
     pair_set = create_model(
         "pair set",
@@ -173,6 +203,7 @@ def schema() -> type[Section]:
         tabulate=_part("tables.tabulate", "task", *runs[1:]),
         compare=_part("tables.comparison", *runs, "exclusive"),
         draw_figure=_part("tables.figure", "task", "baseline"),
+        draw_quality=_part("tables.quality_figure"),
     )
     versions = create_model(
         "versions",
@@ -198,6 +229,11 @@ def schema() -> type[Section]:
 
 # Verb -> the settings that the workflow gives its job.
 GIVEN = {
+    "anonymize": ("keep_markers",),
+    "write-prompts": ("keep_markers",),
+    "embed-images": ("space",),
+    "measure-fidelity": ("spaces",),
+    "measure-memorization": ("spaces",),
     "init-encoder": ("seed", "architecture", "image_size"),
     **{f"pretrain-{method}": ("weights", "seed") for method in METHODS},
 }
@@ -229,6 +265,7 @@ class Study:
         except ValidationError as error:
             raise StudyError(_explain(error, plain)) from None
         self.name = self.parts.study
+        self.quality = quality.Quality(self)
         self._check_names()
         self._check_methods()
 
@@ -363,7 +400,8 @@ class Study:
         found = [getattr(corpus, key, None) for corpus in corpora for key in ("path", "index")]
         found += [self.parts.reports.key_file, self.parts.encoders.imagenet_weights]
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
-        for generator in sorted({item["generator"] for item in self.image_sets()}):
+        found += self.quality.from_outside()
+        for generator in sorted({item["generator"] for item in [*self.image_sets(), *self.quality.sets()]}):
             if self.parts.generators[generator].kind != "diffusion":
                 found += self.pipeline_source(generator)
         return [path for path in found if path]
@@ -378,7 +416,7 @@ class Study:
         used = {part.corpus for part in self.parts.pair_sets.values()}
         used |= {part.corpus for part in self.parts.tasks.datasets.values()}
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
-        return sorted(used)
+        return sorted(used | self.quality.corpora())
 
     def measured(self) -> list[str]:
         """The corpora whose true identifiers are known, so that anonymization can be measured."""
@@ -440,7 +478,7 @@ class Study:
             },
         }
         return {
-            "pictures": pictures,
+            "pictures": pictures | self.quality.shown(),
             "examples": {
                 (run["task"], run["dataset"], run["method"], run["source"]): path
                 for task in ("segmentation", "detection")
@@ -459,6 +497,8 @@ class Study:
                 **{f"Reports of {name}, prompts": f"<results>/reports/{name}/prompts_rejected.csv" for name in corpora},
                 **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
             },
+            "quality_table": dict(enumerate(self.quality.tables("md"))),
+            "quality_figure": dict(enumerate(self.quality.tables("svg"))),
         }
 
     def _check_names(self) -> None:
@@ -481,6 +521,7 @@ class Study:
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
                 for key, part in parts.tasks.datasets.items()
             ),
+            *self.quality.wanted(),
         ]
         problems = [
             f"{key}: there is no '{name}'; there are: {', '.join(known) or 'none'}{_nearest(name, known)}"
@@ -489,6 +530,7 @@ class Study:
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
+        problems += self.quality.problems()
         if problems:
             raise StudyError(_listed(problems))
 
@@ -527,6 +569,11 @@ class _Wildcards:
 
 def _all(part: BaseModel, *leave_out: str) -> dict[str, Any]:
     return {name: value for name, value in part.model_dump().items() if name not in leave_out}
+
+
+def _report(name: str) -> Callable[[Study, Any], dict[str, Any]]:
+    """Settings of a job of the reports; in an ablation's corpus marks of a de-identification stay."""
+    return lambda s, w: {**_all(getattr(s.parts.reports, name)), "keep_markers": w.corpus in s.parts.reports.keep_markers}
 
 
 def _corpus(study: Study, w: Any) -> dict[str, Any]:
@@ -609,10 +656,10 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "draw_phantoms": ("synvlp.corpora.phantom", _corpus),
     "read_manifest": ("synvlp.corpora.manifest", _corpus),
     "read_iu": ("synvlp.corpora.iu", _corpus),
-    "anonymize": ("synvlp.reports.anonymize", lambda s, w: _all(s.parts.reports.anonymize)),
+    "anonymize": ("synvlp.reports.anonymize", _report("anonymize")),
     "measure_anonymization": ("synvlp.reports.measure", lambda s, w: {}),
     "split_sections": ("synvlp.reports.sections", lambda s, w: _all(s.parts.reports.split_sections)),
-    "write_prompts": ("synvlp.reports.prompts", lambda s, w: _all(s.parts.reports.write_prompts)),
+    "write_prompts": ("synvlp.reports.prompts", _report("write_prompts")),
     "select_pairs": ("synvlp.generators.selection", lambda s, w: {}),
     "train_autoencoder": (
         "synvlp.generators.autoencoder",
@@ -634,6 +681,13 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "synthesize": ("synvlp.images.synthesize", lambda s, w: _all(s.parts.images.synthesize)),
     "screen": ("synvlp.images.screen", _screen),
     "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
+    "embed_images": ("synvlp.images.quality.embed", quality.embedding),
+    "measure_fidelity": ("synvlp.images.quality.fidelity", quality.fidelity),
+    "measure_memorization": ("synvlp.images.quality.memorization", quality.memorization),
+    "select_repeats": ("synvlp.images.quality.repeats", quality.plainly("select_repeats")),
+    "draw_repeats": ("synvlp.images.synthesize", quality.repeats),
+    "measure_diversity": ("synvlp.images.quality.diversity", quality.plainly("measure_diversity")),
+    "measure_agreement": ("synvlp.images.quality.agreement", quality.plainly("measure_agreement")),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
     "build_pairs": ("synvlp.encoders.pairs", lambda s, w: _all(s.parts.encoders.build_pairs)),
     "pretrain": ("synvlp.encoders.{method}", _pretrain),
@@ -659,12 +713,15 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
             "baseline": s.parts.tables.compare.baseline,
         },
     ),
+    "tabulate_quality": ("synvlp.tables.quality", quality.tabulated),
+    "draw_quality": ("synvlp.tables.quality_figure", lambda s, w: _all(s.parts.tables.draw_quality)),
     "write_page": ("synvlp.tables.page", _page),
 }
 
 
 _RUNS = ("sources", "encoders.methods", "encoders.baselines", "encoders.seeds", "tasks.datasets")
 _SET = ("tasks.datasets.{dataset}",)
+_MEASURED = ("images.quality.measure", "images.quality.image_sets", "sources", "pair_sets")
 
 # Rule -> the keys of the config that its job depends on; they may hold wildcards. `Study.keys` adds what pre-training
 # methods share.
@@ -672,10 +729,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "draw_phantoms": ("corpora.{corpus}",),
     "read_manifest": ("corpora.{corpus}",),
     "read_iu": ("corpora.{corpus}",),
-    "anonymize": ("reports.anonymize", "reports.key_file"),
+    "anonymize": ("reports.anonymize", "reports.key_file", "reports.keep_markers"),
     "measure_anonymization": (),
     "split_sections": ("reports.split_sections",),
-    "write_prompts": ("reports.write_prompts",),
+    "write_prompts": ("reports.write_prompts", "reports.keep_markers"),
     "select_pairs": ("generators.{generator}.corpus",),
     "train_autoencoder": ("generators.{generator}.train_autoencoder",),
     "train_diffusion": ("generators.{generator}.train_diffusion",),
@@ -685,6 +742,24 @@ KEYS: dict[str, tuple[str, ...]] = {
     "synthesize": ("images.synthesize",),
     "screen": ("images.screen", "images.synthesize", "images.shards"),
     "contact_sheet": ("images.contact_sheet",),
+    "embed_images": (
+        "images.quality.embed_images",
+        "images.quality.encoder",
+        "images.quality.source",
+        "images.quality.inception_weights",
+        "images.quality.xrv_weights",
+        "images.quality.rad_dino_folder",
+    ),
+    "measure_fidelity": ("images.quality.measure_fidelity", "images.quality.spaces"),
+    "measure_memorization": ("images.quality.measure_memorization", "images.quality.spaces"),
+    "select_repeats": ("images.quality.select_repeats",),
+    "draw_repeats": ("images.synthesize", "images.quality.images_per_prompt"),
+    "measure_diversity": ("images.quality.measure_diversity",),
+    "measure_agreement": (
+        "images.quality.measure_agreement",
+        "images.quality.encoder",
+        "images.quality.source",
+    ),
     "train_tokenizer": ("encoders.train_tokenizer", "pair_sets"),
     "build_pairs": ("encoders.build_pairs", "pair_sets.{pair_set}"),
     "pretrain": ("encoders.{method}", "encoders.imagenet_weights", "encoders.text_folder", "sources.{source}"),
@@ -704,7 +779,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "summarize": _RUNS,
     "compare": ("tables.compare", *_RUNS),
     "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
-    "write_page": ("study", "tables.compare.reference", "corpora", "generators", *_RUNS),
+    "tabulate_quality": _MEASURED,
+    "draw_quality": ("tables.draw_quality",),
+    "write_page": ("study", "tables.compare.reference", "corpora", "generators", "images.quality.measure", *_RUNS),
 }
 
 

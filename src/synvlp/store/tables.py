@@ -118,10 +118,14 @@ PROMPTS = Table(
         "split": TEXT,
         "text": TEXT,  # impression and findings, cleaned
         "prompt": TEXT,  # impression first, short enough for the generator's text encoder
-        "origin": TEXT,  # report, note, or caption (written from labels where there is no text)
+        "origin": TEXT,  # report, note, or caption (written from labels where there is no text); after MARKED: see there
     },
     key=("study_id",),
 )
+
+# How the origin begins of a text in which marks of a de-identification (___, XXXX) were left. Only an ablation of what
+# generators memorize has such texts; no encoder reads them.
+MARKED = "marked "
 
 # Synthetic images: a shard is one file of such rows, and a released data set as it stands.
 SHARD = Table(

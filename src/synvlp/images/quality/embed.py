@@ -29,6 +29,7 @@ class Inputs(job.Files):
     images: Path = job.file("images of a corpus, or accepted synthetic images (Parquet)")
     weights: Path = job.file("the network's weights (safetensors)")
     config: Path | None = job.optional_file("the network's config (JSON), where it has one")
+    preprocessor: Path | None = job.optional_file("rad-dino: its preprocessor_config.json, where it has one")
 
 
 class Outputs(job.Files):
@@ -49,7 +50,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     job.check_rejected(len(lost), len(frame) + len(lost), settings.max_rejected, outputs.rejected)
     if frame.empty:
         raise job.JobError(f"{inputs.images} holds no image")
-    network = spaces.open_network(settings.space, inputs.weights, inputs.config)
+    network = spaces.open_network(settings.space, inputs.weights, inputs.config, inputs.preprocessor)
     network.module.to(where)
     scratch = job.Scratch(__name__, settings, inputs)
     done: list = (scratch.load() or {"features": []})["features"]

@@ -14,8 +14,6 @@ from synvlp import job
 from synvlp.images.quality import neighbours, results, sets
 from synvlp.store import files, images, tables
 
-MARKED = "marked "  # how the origin of a prompt begins in which marks of a de-identification were left
-
 
 class Settings(job.Settings):
     spaces: list[str] = job.setting(["random", "real"], "name of each feature space, in the order of the files")
@@ -105,7 +103,7 @@ def groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
 
     Where marks of a de-identification were left in prompts, the training prompts with and without them are groups, too.
     """
-    train, marked = (rows["split"] == "train").to_numpy(), rows["origin"].str.startswith(MARKED).to_numpy()
+    train, marked = (rows["split"] == "train").to_numpy(), rows["origin"].str.startswith(tables.MARKED).to_numpy()
     named = [("training prompts", train), ("held-out prompts", ~train)]
     if marked.any():
         named += [("training prompts with marks", train & marked), ("training prompts without marks", train & ~marked)]
@@ -117,7 +115,7 @@ def table(space: str, drawn: Searched, train: sets.ImageSet) -> pd.DataFrame:
     found = drawn.found
     return drawn.images.rows[["study_id", "draw", "split"]].assign(
         space=space,
-        marked=drawn.images.rows["origin"].str.startswith(MARKED),
+        marked=drawn.images.rows["origin"].str.startswith(tables.MARKED),
         nearest=train.studies[found.nearest],
         distance=found.distance,
         second=found.second,

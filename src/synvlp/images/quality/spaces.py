@@ -42,13 +42,14 @@ class Network:
             return self.features(self.module, given).float().cpu()
 
 
-def open_network(space: Space, weights: Path, config: Path | None) -> Network:
+def open_network(space: Space, weights: Path, config: Path | None = None, preprocessor: Path | None = None) -> Network:
     """The network of a space, on the CPU.
 
     Args:
         space: its name.
         weights: safetensors. Inception-v3 with torchvision's names; the DenseNet with TorchXRayVision's.
         config: of `random` and `real`: the image encoder's; of `rad-dino`: config.json in the folder of the weights.
+        preprocessor: of `rad-dino`: side, mean and deviation of its input; without it those that RAD-DINO wants.
 
     Raises:
         JobError: the files are not those of this network.
@@ -57,8 +58,12 @@ def open_network(space: Space, weights: Path, config: Path | None) -> Network:
         raise job.JobError(f"{weights}: weights are read from safetensors only; convert them once")
     if config is None and space not in {"inception", "xrv"}:
         raise job.JobError(f"the space {space} needs a config beside {weights}")
-    opened = {"inception": _inception, "xrv": _xrv, "rad-dino": _rad_dino}.get(space, _encoder)
-    network = opened(weights, config)
+    if space == "rad-dino":
+        network = _rad_dino(weights, config, preprocessor)
+    elif space in {"random", "real"}:
+        network = _encoder(weights, config)
+    else:
+        network = {"inception": _inception, "xrv": _xrv}[space](weights)
     network.module.eval().requires_grad_(False)
     return network
 
@@ -73,7 +78,7 @@ def _encoder(weights: Path, config: Path) -> Network:
     )
 
 
-def _inception(weights: Path, config: Path | None) -> Network:
+def _inception(weights: Path) -> Network:
     """The 2,048 features before the classifier. Its weights want gray levels from -1 to 1 at 299 pixels."""
     import torch
     from torchvision.models import inception_v3
@@ -91,7 +96,7 @@ def _inception(weights: Path, config: Path | None) -> Network:
     return Network(module, lambda pixels: image_encoder.preprocess(pixels, described), lambda net, given: net(given))
 
 
-def _xrv(weights: Path, config: Path | None) -> Network:
+def _xrv(weights: Path) -> Network:
     """The 1,024 features before the classifier. It takes one channel from -1024 to 1024 at 224 pixels."""
     import torch
     from torch.nn import functional
@@ -114,7 +119,7 @@ def _xrv(weights: Path, config: Path | None) -> Network:
     return Network(module, prepare, lambda net, given: net(given))
 
 
-def _rad_dino(weights: Path, config: Path) -> Network:
+def _rad_dino(weights: Path, config: Path, preprocessor: Path | None) -> Network:
     """The 768 features of the first token, after the last normalization, at 518 pixels."""
     from transformers import Dinov2Model
 
@@ -131,7 +136,7 @@ def _rad_dino(weights: Path, config: Path) -> Network:
     if found["missing_keys"] or found.get("mismatched_keys"):
         missing = sorted(map(str, found["missing_keys"] or found["mismatched_keys"]))
         raise job.JobError(f"{weights}: the weights lack {missing[0]!r}, or it has another shape")
-    described = _preprocessor(config.parent / "preprocessor_config.json")
+    described = _preprocessor(preprocessor)
     return Network(
         module,
         lambda pixels: image_encoder.preprocess(pixels, described),
@@ -139,9 +144,9 @@ def _rad_dino(weights: Path, config: Path) -> Network:
     )
 
 
-def _preprocessor(path: Path) -> dict:
-    """Side, mean and deviation that a DINOv2 wants, from its folder; RAD-DINO's where it has none."""
-    value = files.read_json(path) if path.is_file() else {}
+def _preprocessor(path: Path | None) -> dict:
+    """Side, mean and deviation that a DINOv2 wants; RAD-DINO's where no file says them."""
+    value = files.read_json(path) if path else {}
     crop = value.get("crop_size", value.get("size", RAD_DINO["side"]))
     side = crop if isinstance(crop, int) else crop.get("height", crop.get("shortest_edge", RAD_DINO["side"]))
     mean, std = (value.get(f"image_{name}", [RAD_DINO[name]] * 3) for name in ("mean", "std"))

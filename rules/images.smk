@@ -105,3 +105,6 @@ rule contact_sheet:
     shell:
         "synvlp contact-sheet --images {input.images} --real {input.real} --prompts {input.prompts}"
         " --sheet {output.sheet} {params.settings} > {log} 2>&1"
+
+
+include: "quality.smk"

@@ -155,3 +155,6 @@ rule measure_diversity:
         "synvlp measure-diversity --repeats {input.repeats} --real-images {input.real_images}"
         " --studies {input.studies} --diversity {output.diversity} --by-prompt {output.by_prompt}"
         " {params.settings} > {log} 2>&1"
+
+
+include: "agreement.smk"

@@ -97,7 +97,10 @@ class Quality:
         parts, found = self.study.parts, []
         for place, item in enumerate(self.part.image_sets):
             key = f"images.quality.image_sets.{place}"
-            found += [(f"{key}.generator", item.generator, parts.generators), (f"{key}.corpus", item.corpus, parts.corpora)]
+            found += [
+                (f"{key}.generator", item.generator, parts.generators),
+                (f"{key}.corpus", item.corpus, parts.corpora),
+            ]
         found += [("reports.keep_markers", name, parts.corpora) for name in parts.reports.keep_markers]
         if self.part.measure:
             found.append(("images.quality.source", self.part.source, parts.sources))
@@ -132,8 +135,8 @@ class Quality:
         uses += [(f"pair_sets.{key}.generator", part.generator, learned) for key, part in parts.pair_sets.items()]
         uses += [(f"tasks.datasets.{key}.corpus", part.corpus, marked) for key, part in parts.tasks.datasets.items()]
         return [
-            f"{key}: '{name}' has texts with marks of a de-identification (reports.keep_markers), or learned from such; "
-            "it serves the measures of images.quality alone"
+            f"{key}: '{name}' has texts with marks of a de-identification (reports.keep_markers), or learned from "
+            "such; it serves the measures of images.quality alone"
             for key, name, forbidden in uses
             if name in forbidden
         ]

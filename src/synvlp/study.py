@@ -106,7 +106,10 @@ def schema() -> type[Section]:
         )
     )
     measured = create_model(
-        "measured images", __base__=Section, generator=(Name, _about("the generator")), corpus=(Name, _about("its prompts"))
+        "measured images",
+        __base__=Section,
+        generator=(Name, _about("the generator")),
+        corpus=(Name, _about("its prompts")),
     )
     measures = create_model(
         "quality",
@@ -573,7 +576,10 @@ def _all(part: BaseModel, *leave_out: str) -> dict[str, Any]:
 
 def _report(name: str) -> Callable[[Study, Any], dict[str, Any]]:
     """Settings of a job of the reports; in an ablation's corpus marks of a de-identification stay."""
-    return lambda s, w: {**_all(getattr(s.parts.reports, name)), "keep_markers": w.corpus in s.parts.reports.keep_markers}
+    return lambda s, w: {
+        **_all(getattr(s.parts.reports, name)),
+        "keep_markers": w.corpus in s.parts.reports.keep_markers,
+    }
 
 
 def _corpus(study: Study, w: Any) -> dict[str, Any]:

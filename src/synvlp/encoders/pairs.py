@@ -38,12 +38,14 @@ class Outputs(job.Files):
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
-    prompts = tables.read(inputs.prompts, tables.PROMPTS, ["study_id", "patient_id", "split", "text", "prompt", "origin"])
+    prompts = tables.read(
+        inputs.prompts, tables.PROMPTS, ["study_id", "patient_id", "split", "text", "prompt", "origin"]
+    )
     marked = prompts["origin"].str.startswith(tables.MARKED).sum()
     if marked:
         raise job.JobError(
-            f"{inputs.prompts}: marks of a de-identification were left in {marked} texts (keep_markers), for an ablation "
-            "of generators; no encoder may read them"
+            f"{inputs.prompts}: marks of a de-identification were left in {marked} texts (keep_markers), for an "
+            "ablation of generators; no encoder may read them"
         )
     prompts["text"] = prompts["prompt" if settings.text == "prompt" else "text"]
     prompts = prompts.drop(columns=["prompt", "origin"])

@@ -118,7 +118,7 @@ PROMPTS = Table(
         "split": TEXT,
         "text": TEXT,  # impression and findings, cleaned
         "prompt": TEXT,  # impression first, short enough for the generator's text encoder
-        "origin": TEXT,  # report, note, or caption (written from labels where there is no text); after MARKED: see there
+        "origin": TEXT,  # report, note, or caption (written from labels where there is no text); see also MARKED
     },
     key=("study_id",),
 )

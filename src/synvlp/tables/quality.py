@@ -101,9 +101,7 @@ def sheet(frame: pd.DataFrame) -> Sheet:
     """Rows by measure, space and group; one column per set of images."""
     sets = sorted(set(zip(frame["generator"], frame["corpus"], strict=True)))
     shown = frame[[OVERALL.get(row.measure, row.group) == row.group for row in frame.itertuples()]]
-    cells = {
-        (row.measure, row.space, row.group, row.generator, row.corpus): _cell(row) for row in shown.itertuples()
-    }
+    cells = {(row.measure, row.space, row.group, row.generator, row.corpus): _cell(row) for row in shown.itertuples()}
     keys = sorted({key[:3] for key in cells}, key=lambda key: (place(key[0]), *key[1:]))
     rows = [
         [TITLES.get(measure, measure), space or "–", group or "all"]

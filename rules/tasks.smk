@@ -7,6 +7,9 @@ ENCODED = {
 RUN = "{dataset}/{method}/{source}/seed-{seed}"
 
 
+include: "untrained.smk"
+
+
 rule tasks:
     input:
         study.results("metrics.json"),

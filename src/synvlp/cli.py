@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
-from synvlp import processes, provenance
+from synvlp import processes, provenance, registry
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -54,6 +54,8 @@ VERBS = {
     "classify": "synvlp.tasks.classification",
     "segment": "synvlp.tasks.segmentation",
     "detect": "synvlp.tasks.detection",
+    "build-retrieval-set": "synvlp.tasks.retrieval_set",
+    **{name: task.module for name, task in registry.tasks().items()},
     "tabulate": "synvlp.tables.tabulate",
     "summarize": "synvlp.tables.summary",
     "compare": "synvlp.tables.comparison",

@@ -112,10 +112,10 @@ class Sizes:
 
     def dataset(self, name: str) -> Count:
         """At most the studies of the corpus that a data set is made from."""
-        return self.corpus(self.study.parts.tasks.datasets[name].corpus)
+        return self.corpus(self.study.parts.tasks.datasets[self.study.base(name)].corpus)
 
     def dataset_side(self, name: str) -> int:
-        return self.study.parts.tasks.datasets[name].image_size
+        return self.study.parts.tasks.datasets[self.study.base(name)].image_size
 
     def architecture(self, method: str) -> str:
         part = self.study.parts.encoders
@@ -219,6 +219,13 @@ def encoding_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     return sizes.dataset(name).studies * network
 
 
+def asking_work(job: Any, settings: Settings, sizes: Sizes) -> float:
+    """Images of the validation and test splits through the encoder, once; prompts are few beside them."""
+    name = job.wildcards["dataset"]
+    side = settings.number("image_size", 0) or sizes.dataset_side(name)
+    return sizes.dataset(name).studies * (1 - TRAIN) * forward(sizes.architecture(job.wildcards["method"]), side)
+
+
 def dense_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     """Heads at every fraction and seed; the encoder's maps once if they are kept, else at every step."""
     name, side = job.wildcards["dataset"], sizes.dataset_side(job.wildcards["dataset"])
@@ -273,6 +280,7 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
             "build_classification_set",
             "build_segmentation_set",
             "build_detection_set",
+            "build_retrieval_set",
         ),
         studies,
     ),
@@ -283,6 +291,8 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
     "screen": screening_work,
     "pretrain": pretraining_work,
     "encode": encoding_work,
+    "align": asking_work,
+    "ground": asking_work,
     "segment": dense_work,
     "detect": dense_work,
     "classify": probing_work,

@@ -133,7 +133,10 @@ class Quality:
         learned = {name for name, part in parts.generators.items() if getattr(part, "corpus", None) in marked}
         uses = [(f"pair_sets.{key}.corpus", part.corpus, marked) for key, part in parts.pair_sets.items()]
         uses += [(f"pair_sets.{key}.generator", part.generator, learned) for key, part in parts.pair_sets.items()]
-        uses += [(f"tasks.datasets.{key}.corpus", part.corpus, marked) for key, part in parts.tasks.datasets.items()]
+        uses += [
+            (f"tasks.datasets.{key}.corpus", getattr(part, "corpus", None), marked)
+            for key, part in parts.tasks.datasets.items()
+        ]
         return [
             f"{key}: '{name}' has texts with marks of a de-identification (reports.keep_markers), or learned from "
             "such; it serves the measures of images.quality alone"

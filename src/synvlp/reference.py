@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from synvlp import provenance, study
+from synvlp import provenance, registry, study
 from synvlp.cli import VERBS, limits
 
 
@@ -63,6 +63,8 @@ PLACES = {
     "classify": "tasks.classify",
     "segment": "tasks.segment",
     "detect": "tasks.detect",
+    "build-retrieval-set": "tasks.datasets.NAME (task: retrieval)",
+    **{name: f"tasks.{task.section}" for name, task in registry.tasks().items()},
     "tabulate": "tables.tabulate",
     "compare": "tables.compare",
     "draw-figure": "tables.draw_figure",

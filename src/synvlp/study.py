@@ -15,12 +15,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
-from synvlp import provenance, quality
+from synvlp import provenance, quality, registry
 from synvlp.job import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 METHODS = ("convirt", "gloria", "mgca")
-TASKS = {"classification": "classify", "segmentation": "segment", "detection": "detect"}
+TRAINED = {"classification": "classify", "segmentation": "segment", "detection": "detect"}
+# Task -> its section of the config: of those that a probe is trained for, and of those that need no training.
+TASKS = TRAINED | {name: task.section for name, task in registry.tasks().items()}
+PICTURES = ("segmentation", "detection", "grounding")  # tasks with pictures of predictions
+# What a data set of a task has beside samples, pixels and description.
+TARGETS = {"segmentation": {"masks": "masks.npy"}, "detection": {"boxes": "boxes.json"}}
+TARGETS["retrieval"] = {"texts": "texts.parquet"}
 
 
 class StudyError(Exception):
@@ -178,18 +184,7 @@ def schema() -> type[Section]:
         **{method: (dict[str, Any], _about(f"settings of {method}, over those of pretrain", {})) for method in METHODS},
         init_encoder=_part("encoders.baseline", "seed", "architecture", "image_size"),
     )
-    dataset = functools.reduce(
-        lambda one, other: one | other,
-        (
-            options(
-                f"tasks.{task}_set",
-                task=(Literal[task], ...),
-                corpus=(Name, _about("the corpus it is made from")),
-                override=(dict[str, Any], _about(f"settings of {verb} for this data set alone", {})),
-            )
-            for task, verb in TASKS.items()
-        ),
-    )
+    dataset = functools.reduce(lambda one, other: one | other, map(_data_set, TASKS))
     tasks = create_model(
         "tasks",
         __base__=Section,
@@ -198,6 +193,7 @@ def schema() -> type[Section]:
         classify=_part("tasks.classification"),
         segment=_part("tasks.segmentation"),
         detect=_part("tasks.detection"),
+        **{task.section: _part(f"tasks.{task.section}", *task.given) for task in registry.tasks().values()},
     )
     runs = ("tasks", "datasets", "methods", "sources", "encoder_seeds")
     tables = create_model(
@@ -228,6 +224,20 @@ def schema() -> type[Section]:
         tables=(tables, tables()),
         versions=(versions, versions()),
     )
+
+
+def _data_set(task: str) -> type[Settings]:
+    """The class of a task's data sets: one that is made from a corpus, or one that uses another task's files."""
+    section, untrained = TASKS[task], registry.tasks().get(task)
+    fixed: dict[str, Any] = {"task": (Literal[task], ...)}
+    override = (dict[str, Any], _about(f"settings of {section} for this data set alone", {}))
+    if untrained and untrained.of:
+        module = f"tasks.{section}"
+        of = (Name, _about(f"the data set whose samples are used, one of {' or '.join(untrained.of)}"))
+        left = [name for name in options(module).model_fields if name not in untrained.given]
+        return options(module, *left, **fixed, of=of, override=override)
+    corpus = (Name, _about("the corpus it is made from"))
+    return options(f"tasks.{task}_set", **fixed, corpus=corpus, override=override)
 
 
 # Verb -> the settings that the workflow gives its job.
@@ -288,31 +298,31 @@ class Study:
 
     def settings(self, rule: str) -> Callable[[Any], str]:
         """For a rule's `params: settings=`: all settings of its job as one line of flags."""
-        module, choose = JOBS[rule]
+        choose = JOBS[rule][1]
 
         @functools.cache
         def flags(module: str, wildcards: tuple) -> str:
             source = importlib.import_module(module).Settings
             return source(**choose(self, _Wildcards(wildcards))).flags()
 
-        return lambda w: flags(_name(module, w), tuple(sorted(w.items())))
+        return lambda w: flags(module_of(rule, w), tuple(sorted(w.items())))
 
     def processes(self, rule: str) -> Callable[[Any], int]:
         """For a rule's `threads` and `gpu`: the processes that its job starts, each with a GPU if there is one."""
-        module, choose = JOBS[rule]
-        return lambda w: importlib.import_module(_name(module, w)).Settings(**choose(self, w)).processes
+        choose = JOBS[rule][1]
+        return lambda w: importlib.import_module(module_of(rule, w)).Settings(**choose(self, w)).processes
 
     def code(self, rule: str) -> Callable[[Any], str]:
         """For a rule's `params: code=`: the fingerprint of all code that its job runs."""
-        module, _ = JOBS[rule]
-        return lambda w: provenance.fingerprint(_name(module, w))
+        return lambda w: provenance.fingerprint(module_of(rule, w))
 
     def keys(self, rule: str, wildcards: Mapping[str, str]) -> list[str]:
         """The keys of the config that a job's settings and inputs come from: "encoders.gloria", "images.shards", …
 
         Of a section that a method overrides, only the keys that hold for the method.
         """
-        found = [key.format(**wildcards) for key in KEYS[rule]]
+        section = TASKS.get(wildcards.get("task", ""), "")
+        found = [key.format(**wildcards, section=section) for key in KEYS[rule]]
         if rule == "pretrain":
             own = getattr(self.parts.encoders, wildcards["method"])
             found += [f"encoders.pretrain.{name}" for name in self.parts.encoders.pretrain if name not in own]
@@ -321,7 +331,10 @@ class Study:
     def fingerprints(self) -> dict[str, str]:
         """Module of every job of the study -> fingerprint of its code."""
         modules = {
-            module.format(method=method) for module, _ in JOBS.values() for method in self.parts.encoders.methods
+            module_of(rule, {"method": method, "task": task})
+            for rule in JOBS
+            for method in self.parts.encoders.methods
+            for task in registry.tasks()
         }
         return {module: provenance.fingerprint(module) for module in sorted(modules)}
 
@@ -356,13 +369,33 @@ class Study:
         return [name for name, part in sorted(self.parts.tasks.datasets.items()) if task in (None, part.task)]
 
     def runs(self, task: str | None = None) -> list[dict[str, Any]]:
-        """Every encoder on every data set of a task (or of all), as wildcards and its task."""
+        """Every encoder on every data set of a task (or of all), as wildcards and its task.
+
+        Tasks without training ask an encoder's text side, which those without pre-training do not have.
+        """
         return [
             {"task": kind, "dataset": dataset, **encoder}
             for kind in ([task] if task else self.tasks())
             for dataset in self.datasets(kind)
             for encoder in self.encoders()
+            if kind in TRAINED or encoder["source"] != "none"
         ]
+
+    def untrained(self, *but: str) -> str:
+        """A regular expression of the tasks without training `but` some, for wildcard constraints."""
+        return "|".join(name for name in registry.tasks() if name not in but)
+
+    def base(self, dataset: str) -> str:
+        """The data set whose files a data set uses: its own, or those of another."""
+        return getattr(self.parts.tasks.datasets[dataset], "of", dataset)
+
+    def task_files(self, w: Any) -> dict[str, str | list]:
+        """For the rule of a task without training: the files of a data set; nothing for those that it lacks."""
+        base = self.base(w.dataset)
+        task = self.parts.tasks.datasets[base].task
+        found = self.sample_files(task, **TARGETS.get(task, {}))
+        absent = {key: [] for targets in TARGETS.values() for key in targets}
+        return absent | {key: path.replace("{dataset}", base) for key, path in found.items()}
 
     def tasks(self) -> list[str]:
         """The tasks that have a data set."""
@@ -417,7 +450,7 @@ class Study:
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
         used = {part.corpus for part in self.parts.pair_sets.values()}
-        used |= {part.corpus for part in self.parts.tasks.datasets.values()}
+        used |= {part.corpus for part in self.parts.tasks.datasets.values() if hasattr(part, "corpus")}
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
         return sorted(used | self.quality.corpora())
 
@@ -484,7 +517,7 @@ class Study:
             "pictures": pictures | self.quality.shown(),
             "examples": {
                 (run["task"], run["dataset"], run["method"], run["source"]): path
-                for task in ("segmentation", "detection")
+                for task in PICTURES
                 for run, path in zip(self.runs(task), self.results("examples.png", task), strict=True)
                 if run["seed"] == first
             },
@@ -523,6 +556,12 @@ class Study:
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
                 for key, part in parts.tasks.datasets.items()
+                if hasattr(part, "corpus")
+            ),
+            *(
+                (f"tasks.datasets.{key}.of", part.of, self._data_sets_for(part.task))
+                for key, part in parts.tasks.datasets.items()
+                if hasattr(part, "of")
             ),
             *self.quality.wanted(),
         ]
@@ -536,6 +575,10 @@ class Study:
         problems += self.quality.problems()
         if problems:
             raise StudyError(_listed(problems))
+
+    def _data_sets_for(self, task: str) -> list[str]:
+        """The data sets that a task without training may use."""
+        return [name for kind in registry.tasks()[task].of for name in self.datasets(kind)]
 
     def _check_methods(self) -> None:
         """Shared settings of pre-training and overrides of data sets are checked against their jobs."""
@@ -559,9 +602,10 @@ class Study:
             for method in part.methods
         ]
         for name, dataset in self.parts.tasks.datasets.items():
-            verb = TASKS[dataset.task]
-            values = {**getattr(self.parts.tasks, verb).model_dump(), **dataset.override}
-            found.append((f"tasks.datasets.{name}.override", options(f"tasks.{dataset.task}"), values))
+            section, untrained = TASKS[dataset.task], registry.tasks().get(dataset.task)
+            values = {**getattr(self.parts.tasks, section).model_dump(), **dataset.override}
+            job = options(f"tasks.{section}", *untrained.given) if untrained else options(f"tasks.{dataset.task}")
+            found.append((f"tasks.datasets.{name}.override", job, values))
         return found
 
 
@@ -608,6 +652,13 @@ def _dataset(study: Study, w: Any) -> dict[str, Any]:
 
 def _task(verb: str) -> Callable[[Study, Any], dict[str, Any]]:
     return lambda s, w: {**_all(getattr(s.parts.tasks, verb)), **s.parts.tasks.datasets[w.dataset].override}
+
+
+def _untrained(study: Study, w: Any) -> dict[str, Any]:
+    task = registry.tasks()[getattr(w, "task", "grounding")]
+    part = study.parts.tasks.datasets[w.dataset]
+    own = {name: getattr(part, name) for name in task.given}
+    return {**_all(getattr(study.parts.tasks, task.section)), **part.override, **own}
 
 
 def _drawing() -> list[str]:
@@ -705,6 +756,9 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "classify": ("synvlp.tasks.classification", _task("classify")),
     "segment": ("synvlp.tasks.segmentation", _task("segment")),
     "detect": ("synvlp.tasks.detection", _task("detect")),
+    "build_retrieval_set": ("synvlp.tasks.retrieval_set", _dataset),
+    "align": ("synvlp.tasks.{task}", _untrained),
+    "ground": ("synvlp.tasks.grounding", _untrained),
     "tabulate": (
         "synvlp.tables.tabulate",
         lambda s, w: {**_all(s.parts.tables.tabulate), **_runs(s, w.task), "task": w.task},
@@ -781,6 +835,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "classify": ("tasks.classify", "tasks.datasets.{dataset}.override"),
     "segment": ("tasks.segment", "tasks.datasets.{dataset}.override"),
     "detect": ("tasks.detect", "tasks.datasets.{dataset}.override"),
+    "build_retrieval_set": _SET,
+    "align": ("tasks.{section}", *_SET),
+    "ground": ("tasks.grounding", *_SET),
     "tabulate": _RUNS,
     "summarize": _RUNS,
     "compare": ("tables.compare", *_RUNS),
@@ -791,8 +848,9 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _name(module: str, wildcards: Any) -> str:
-    return module.format(**dict(wildcards.items())) if "{" in module else module
+def module_of(rule: str, wildcards: Any) -> str:
+    """The module of a rule's job. Names of tasks may hold hyphens, those of modules have underscores."""
+    return JOBS[rule][0].format(**dict(wildcards.items())).replace("-", "_")
 
 
 def _part(module: str, *given: str) -> tuple[Any, Any]:

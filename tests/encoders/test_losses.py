@@ -13,6 +13,8 @@ import torch
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from synvlp.encoders import attended, convirt, gloria, mgca
+from synvlp.models.heads import convirt as convirt_heads
+from synvlp.models.heads import gloria as gloria_heads
 
 FIXTURE = Path(__file__).parent / "losses.npz"
 REFERENCE = Path(os.environ.get("SYNVLP_REFERENCE", Path(__file__).parents[3] / "shared" / "reference"))
@@ -184,7 +186,7 @@ def test_attention_and_codes_are_the_published_ones():
     with np.load(REFERENCE / "gloria.npz") as stored:
         given = [torch.from_numpy(stored[name]) for name in ("image_regions", "words", "word_lengths")]
         length = int(stored["word_lengths"][0])
-        maps = gloria.attention(*given)[:1, :length]
+        maps = gloria_heads.attention(*given)[:1, :length]
         np.testing.assert_allclose(maps.numpy(), stored["attention_first"], rtol=1e-4, atol=1e-7)
     with np.load(REFERENCE / "mgca.npz") as stored:
         axes = normalize(torch.from_numpy(stored["prototypes"]), dim=1)
@@ -259,7 +261,7 @@ def test_an_image_without_features_gives_finite_gradients():
 
 def test_attention_maps_sum_to_one_for_words_and_to_zero_for_padding():
     given = example(9)
-    maps = gloria.attention(given["image_regions"], given["words"], given["word_lengths"])
+    maps = gloria_heads.attention(given["image_regions"], given["words"], given["word_lengths"])
     present = torch.arange(maps.shape[1]) < given["word_lengths"][:, None]
     assert maps.shape == (4, 5, 2, 3)
     torch.testing.assert_close(maps.sum((2, 3)), present.double())
@@ -284,8 +286,8 @@ def test_convirt_is_least_for_matching_pairs():
 def test_pooling_is_blind_to_padding():
     tokens = torch.tensor([[[1.0, -3.0], [2.0, -1.0], [9.0, 9.0]]])
     mask = torch.tensor([[True, True, False]])
-    assert convirt.pool(tokens, mask, "max").tolist() == [[2.0, -1.0]]
-    assert convirt.pool(tokens, mask, "mean").tolist() == [[1.5, -2.0]]
+    assert convirt_heads.pool(tokens, mask, "max").tolist() == [[2.0, -1.0]]
+    assert convirt_heads.pool(tokens, mask, "mean").tolist() == [[1.5, -2.0]]
 
 
 def write_fixture():

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from synvlp import job
-from synvlp.encoders import batches, convirt, pairs, texts, tokenizer
+from synvlp.encoders import batches, convirt, pairs, tokenizer
+from synvlp.models import texts
 from synvlp.store import images, tables
 
 TEXTS = ["No pleural effusion.", "Small left pleural effusion. Heart normal.", "Cardiomegaly, no effusion!"] * 4

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synvlp import job
-from synvlp.encoders import texts
+from synvlp.models import texts
 from synvlp.store import images, seeds, tables
 
 

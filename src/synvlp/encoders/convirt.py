@@ -50,8 +50,9 @@ def loss(
         group: the processes whose pairs are contrasted with each other; None: this one.
     """
     from synvlp.encoders import contrast
+    from synvlp.models import precision
 
-    with contrast.full_precision(image_global, report_global) as both:
+    with precision.full(image_global, report_global) as both:
         images, reports = contrast.gathered(group, *both)
         to_text, to_image = contrast.both_ways(contrast.cosine_scores(images, reports, temperature))
     return weight * to_text + (1 - weight) * to_image
@@ -59,31 +60,19 @@ def loss(
 
 def build_heads(settings: Settings, image_channels: Mapping[str, int], text_width: int) -> "nn.Module":
     """A two-layer head for each side."""
-    from torch import nn
+    from synvlp.models.heads import convirt
 
-    from synvlp.models import projection
-
-    sizes = {"image": image_channels["global"], "report": text_width}
-    size = settings.embedding
-    return nn.ModuleDict({name: projection.perceptron(width, size, size) for name, width in sizes.items()})
+    return convirt.build(settings, image_channels, text_width)
 
 
 def losses_of(
     heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings, group: "Group"
 ) -> dict[str, "Tensor"]:
     """The loss of one batch from the encoders' features."""
-    images, reports = (
-        heads["image"](image["global"]),
-        heads["report"](pool(text["tokens"], text["mask"], settings.pooling)),
-    )
+    from synvlp.models.heads import convirt
+
+    images, reports = convirt.of_images(heads, image), convirt.of_texts(heads, text, settings)
     return {"total": loss(images, reports, settings.temperature, settings.image_to_text, group)}
-
-
-def pool(tokens: "Tensor", mask: "Tensor", pooling: str) -> "Tensor":
-    """Maximum or mean of (B, T, H) over the tokens where `mask` (B, T) is True: (B, H)."""
-    if pooling == "max":
-        return tokens.masked_fill(~mask[..., None], float("-inf")).amax(1)
-    return (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
 
 METHOD = trainer.Method(

@@ -69,9 +69,10 @@ def losses(
         local_image_to_text, local_text_to_image, global_image_to_text, global_text_to_image.
     """
     from synvlp.encoders import contrast
+    from synvlp.models import precision
 
     tensors = (image_regions, words, image_global, report_global)
-    with contrast.full_precision(*tensors) as (regions, *others):
+    with precision.full(*tensors) as (regions, *others):
         words, word_lengths, images, reports = contrast.gathered(group, others[0], word_lengths, *others[1:])
         own = local_scores(regions, words, word_lengths, attention_temperature, word_temperature)
         (scores,) = contrast.gathered(group, own)
@@ -92,52 +93,35 @@ def local_scores(
 
     log Σ exp(word_temperature cosine) over a report's words (equation 6); arguments as in `losses`.
     """
-    from synvlp.encoders import attended, contrast
+    from synvlp.encoders import attended
+    from synvlp.models import precision
 
-    packed = words[contrast.presence(word_lengths, words.shape[1])]
+    packed = words[precision.presence(word_lengths, words.shape[1])]
     regions = image_regions.flatten(2).transpose(1, 2).contiguous()
     cosine = attended.AttendedCosine.apply(packed, regions, word_lengths, attention_temperature)
     _, members = attended.caption_of(word_lengths, packed)
     return (members @ (word_temperature * cosine).exp()).log().T
 
 
-def attention(
-    image_regions: "Tensor", words: "Tensor", word_lengths: "Tensor", attention_temperature: float = 4.0
-) -> "Tensor":
-    """Where each word of a report looks in its own image: (B, L, H, W), each map summing to 1, zero for padding."""
-    from synvlp.encoders import contrast
-
-    with contrast.full_precision(image_regions, words) as (regions, words):
-        present = contrast.presence(word_lengths, words.shape[1])[..., None]
-        similarity = words @ regions.flatten(2)  # (B, L, R)
-        share = similarity.masked_fill(~present, float("-inf")).softmax(1)
-        maps = (attention_temperature * share).softmax(2) * present
-    return maps.unflatten(2, image_regions.shape[2:])
-
-
 def build_heads(settings: Settings, image_channels: Mapping[str, int], text_width: int) -> "nn.Module":
     """One linear layer for the image and one for its regions, into the text encoder's own space."""
-    from torch import nn
+    from synvlp.models.heads import gloria
 
-    return nn.ModuleDict(
-        {
-            "image": nn.Linear(image_channels["global"], text_width),
-            "region": nn.Linear(image_channels[settings.local_layer], text_width, bias=False),
-        }
-    )
+    return gloria.build(settings, image_channels, text_width)
 
 
 def losses_of(
     heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings, group: "Group"
 ) -> dict[str, "Tensor"]:
     """The losses of one batch from the encoders' features. A report's feature is the mean of its words."""
-    regions = heads["region"](image[settings.local_layer].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    from synvlp.models.heads import gloria
+
     found = losses(
-        regions,
-        text["words"],
+        gloria.of_regions(heads, image, settings),
+        gloria.of_words(heads, text),
         text["word_lengths"],
-        heads["image"](image["global"]),
-        text["words"].float().sum(1) / text["word_lengths"][:, None],
+        gloria.of_images(heads, image),
+        gloria.of_texts(heads, text),
         attention_temperature=settings.attention_temperature,
         word_temperature=settings.word_temperature,
         temperature=settings.temperature,
@@ -153,5 +137,5 @@ METHOD = trainer.Method(
     module=__name__,
     build_heads=build_heads,
     losses_of=losses_of,
-    described=("local_layer", "last_layers", "attention_temperature", "word_temperature", "temperature"),
+    described=("local_layer", "attention_temperature", "word_temperature", "temperature"),
 )

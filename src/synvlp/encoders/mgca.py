@@ -86,12 +86,13 @@ def losses(
     from torch.nn import functional
 
     from synvlp.encoders import contrast
+    from synvlp.models import precision
 
     tensors = (image_global, report_global, patches, words, word_attention, prototypes)
-    with contrast.full_precision(*tensors) as widened:
+    with precision.full(*tensors) as widened:
         unit = [functional.normalize(value, dim=-1) for value in (*widened[:4], widened[5])]
         images, reports, patches, words, prototypes = *contrast.gathered(group, *unit[:2]), *unit[2:]
-        present = contrast.presence(word_lengths, words.shape[1])
+        present = precision.presence(word_lengths, words.shape[1])
         return {
             "ita": sum(contrast.both_ways(images @ reports.T / temperature)),
             "word": word_loss(words, patches, widened[4], present, local_temperature, padding_competes),
@@ -168,40 +169,22 @@ def codes(cosines: "Tensor", epsilon: float = 0.05, steps: int = 3) -> "Tensor":
 
 def build_heads(settings: Settings, image_channels: Mapping[str, int], text_width: int) -> "nn.Module":
     """A normed two-layer head for images, reports, patches and words, and the prototypes."""
-    from torch import nn
+    from synvlp.models.heads import mgca
 
-    from synvlp.models import projection
-
-    sizes = {
-        "image": image_channels["global"],
-        "patch": image_channels[settings.local_layer],
-        "report": text_width,
-        "word": text_width,
-    }
-    heads = nn.ModuleDict(
-        {
-            name: projection.normed_perceptron(width, settings.hidden, settings.embedding)
-            for name, width in sizes.items()
-        }
-    )
-    heads["prototypes"] = nn.Linear(settings.embedding, settings.prototypes, bias=False)
-    normalise_prototypes(heads)
-    return heads
+    return mgca.build(settings, image_channels, text_width)
 
 
 def losses_of(
     heads: Any, image: Mapping[str, "Tensor"], text: Mapping[str, "Tensor"], settings: Settings, group: "Group"
 ) -> dict[str, "Tensor"]:
     """The losses of one batch from the encoders' features. A report's feature is that of [CLS]."""
-    from synvlp.encoders import contrast
-    from synvlp.models import projection
+    from synvlp.models.heads import mgca
 
-    present = contrast.presence(text["word_lengths"], text["words"].shape[1])
     found = losses(
-        heads["image"](image["global"]),
-        heads["report"](text["cls"]),
-        projection.on_places(heads["patch"], projection.flat_map(image[settings.local_layer])),
-        projection.on_present(heads["word"], text["words"], present),
+        mgca.of_images(heads, image),
+        mgca.of_texts(heads, text),
+        mgca.of_regions(heads, image, settings).flatten(2).transpose(1, 2),
+        mgca.of_words(heads, text),
         text["word_attention"],
         text["word_lengths"],
         heads["prototypes"].weight,
@@ -226,12 +209,9 @@ def hold_prototypes(heads: Any, share: float, settings: Settings) -> None:
 
 def normalise_prototypes(heads: Any) -> None:
     """After an update: put the prototypes back on the unit sphere."""
-    import torch
-    from torch.nn import functional
+    from synvlp.models.heads import mgca
 
-    with torch.no_grad():
-        weight = heads["prototypes"].weight
-        weight.copy_(functional.normalize(weight, dim=1))
+    mgca.normalise_prototypes(heads)
 
 
 def _attended_scores(queries: "Tensor", values: "Tensor", weights: "Tensor") -> "Tensor":

@@ -5,10 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synvlp.encoders import texts
 from synvlp.encoders.trainer import Inputs, Method, Training
 from synvlp.job import JobError, log
-from synvlp.models import image_encoder, text_encoder
+from synvlp.models import image_encoder, text_encoder, texts
 from synvlp.store import seeds
 
 

@@ -128,7 +128,8 @@ def _write_encoders(method: Method, model: Any, settings: Training, inputs: Inpu
     files.write_bytes(outputs.text_tokenizer, inputs.tokenizer.read_bytes())
     files.write_bytes(outputs.text_tokenizer_config, inputs.tokenizer_config.read_bytes())
     weights.save(model.heads.state_dict(), outputs.heads)
-    known = {name: getattr(settings, name) for name in ("length", "sentences", *method.described)}
+    used = ("length", "sentences", "last_layers", *method.described)
+    known = {name: getattr(settings, name) for name in used}
     sizes = {"image_channels": model.image.channels, "text_hidden": model.text.config.hidden_size}
     files.write_json(outputs.heads_config, {"method": method.name, **sizes, **known})
 

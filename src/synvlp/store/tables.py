@@ -292,6 +292,40 @@ DETECTION = Table(
 )
 
 
+# As CLASSIFICATION, of encoders that were not trained for it: with what thresholds from the validation split say.
+ZERO_SHOT = Table(
+    "zero-shot predictions",
+    {
+        "fraction": NUMBER,  # 0: no labels were used
+        "seed": WHOLE,
+        "study_id": TEXT,
+        "patient_id": TEXT,
+        "label": TEXT,
+        "target": WHOLE,  # 0 or 1
+        "score": NUMBER,  # probability
+        "predicted": WHOLE,  # 0 or 1
+    },
+    key=("fraction", "seed", "study_id", "label"),
+)
+# What any other task measures sample by sample: a metric is the weighted mean of its values over samples, then the
+# mean over labels. A task that writes this table needs no code of its own in the stage of the tables.
+MEASURED = Table(
+    "measured samples",
+    {
+        "fraction": NUMBER,  # share of the training labels; 0: none
+        "seed": WHOLE,
+        "study_id": TEXT,
+        "patient_id": TEXT,
+        "label": TEXT,  # "" where the metric is not one of labels
+        "metric": TEXT,
+        "value": NUMBER,  # more is better
+        "weight": NUMBER,  # how much the sample counts, as 1 / n for each of n samples that count as one
+        "chance": NUMBER,  # the value to be expected without looking; NaN where that says nothing
+    },
+    key=("fraction", "seed", "metric", "study_id", "label"),
+)
+
+
 # The comparison: rows with an empty reference are an encoder's own value, the others are differences
 # value(method, source) − value(reference_method, reference_source). Intervals come from resampled patients.
 COMPARISON = Table(

@@ -11,7 +11,6 @@ training runs; the spread over runs stands beside them.
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,13 +19,11 @@ from synvlp import job
 from synvlp.store import files, seeds, tables
 from synvlp.tables import markdown, names, predictions, records, statistics
 
-Task = Literal["classification", "segmentation", "detection"]
-
 
 class Settings(records.Runs):
     """Settings of compare."""
 
-    tasks: list[Task] = job.setting([], "task of each file, in the files' order")
+    tasks: list[str] = job.setting([], "task of each file, in the files' order")
     exclusive: list[str] = job.setting([], "data sets whose labels exclude each other: accuracy is compared, too")
     reference: str = job.setting("real", "the source that all others of the same method are compared with")
     baseline: str = job.setting("random", "the method (with source none) that every encoder is compared with")
@@ -124,6 +121,9 @@ def resampled(
                 seed = seeds.seed_of(settings.seed, "patients", task, dataset)
                 weights = statistics.draw_weights(split.patient_count, settings.resamples, seed)
                 job.log.info("%s: %d studies of %d patients", dataset, len(split.studies), split.patient_count)
+                if by_chance := predictions.chance(group, task, path, split):
+                    for metric, found in predictions.on_resamples(by_chance, weights, split).items():
+                        values[fraction, metric][names.CHANCE, "none"].append(found)
             predictions.check(group, task, path, split)
             function = predictions.measure(group, task, path, split, dataset in settings.exclusive)
             for metric, found in predictions.on_resamples(function, weights, split).items():
@@ -155,7 +155,7 @@ def as_markdown(frame: pd.DataFrame, settings: Settings) -> str:
     own = frame[frame["reference_method"] == ""].set_index(_KEY)["value"]
     for task in names.ordered(set(differences["task"]), tuple(names.MAIN)):
         rows = differences[differences["task"] == task]
-        first = names.MAIN[task][0]
+        first = names.main(task, rows["metric"])[0]
         baseline = rows["reference_source"] == "none"
         for title, chosen in (
             (f"minus {settings.reference} of the same method", rows[~baseline]),
@@ -173,7 +173,7 @@ def note(settings: Settings) -> str:
     """What the figures of a comparison mean, in one paragraph."""
     m = f"{settings.margin:g}"
     return (
-        f"Differences of metrics that go from 0 to 1, more is better. Intervals are 95 % percentiles of "
+        f"Differences of metrics that go from 0 to 1 (but CNR), more is better. Intervals are 95 % percentiles of "
         f"{settings.resamples} bootstrap resamples of the test patients, the same for both encoders (paired); figures "
         f"are means over runs (encoder seeds × probe seeds), and intervals do not cover what other training runs would "
         f"change. p is the two-sided bootstrap p-value, Holm the same adjusted for all differences of that metric "

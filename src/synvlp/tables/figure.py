@@ -7,7 +7,7 @@ tell apart, but dark enough for text; shapes tell them apart, too.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -30,9 +30,7 @@ GAP = 0.5  # above a method, in rows
 class Settings(job.Settings):
     """Settings of draw-figure."""
 
-    task: Literal["classification", "segmentation", "detection"] = job.setting(
-        "classification", "the task that is drawn, with its first metric"
-    )
+    task: str = job.setting("classification", "the task that is drawn, with its first metric")
     baseline: str = job.setting("random", "the method (with source none) that is also drawn as a line")
     dpi: int = job.setting(200, "resolution of the PNG", unit="dots per inch", ge=50, le=600)
 
@@ -56,8 +54,9 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         frame = tables.read(inputs.comparison, tables.COMPARISON)
     except tables.TableError as error:
         raise job.JobError(str(error)) from error
-    metric = names.MAIN[settings.task][0]
-    own = (frame["reference_method"] == "") & (frame["task"] == settings.task) & (frame["metric"] == metric)
+    own = (frame["reference_method"] == "") & (frame["task"] == settings.task)
+    metric = [*names.main(settings.task, frame.loc[own, "metric"]), "value"][0]
+    own &= frame["metric"] == metric
     if not own.any():
         raise job.JobError(f"{inputs.comparison}: holds no {metric} of {settings.task}: compare its predictions first")
     figure = draw(frame[own], settings.baseline)
@@ -82,7 +81,7 @@ def draw(values: pd.DataFrame, baseline: str) -> "Figure":
             chosen = values[values["dataset"] == dataset]
             for panel, fraction in zip(line, fractions, strict=True):
                 _panel(panel, chosen[chosen["fraction"] == fraction], places, baseline)
-                panel.set_title(f"{names.percent(fraction)} of labels", fontsize=8, color=INK)
+                panel.set_title(names.share(fraction), fontsize=8, color=INK)
             _frame(line, places, height, dataset, f"{names.title(values['metric'].iloc[0])} with 95 % interval")
     return figure
 
@@ -130,7 +129,7 @@ def _panel(panel: "Axes", values: pd.DataFrame, places: dict, baseline: str) -> 
         panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center", color=FAINT)
     for row in values.itertuples():
         place, tint = places[row.method, row.source], colour(row.source, sources)
-        if row.method == baseline:
+        if row.method in (baseline, names.CHANCE):
             panel.axvspan(row.low, row.high, color="#000000", alpha=0.07, linewidth=0, zorder=0)
             panel.axvline(row.value, color=FAINT, linewidth=0.8, zorder=1)
         panel.plot([row.low, row.high], [place, place], color=tint, linewidth=1.5, solid_capstyle="butt", zorder=2)

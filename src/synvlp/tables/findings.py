@@ -13,8 +13,9 @@ def question(frame: pd.DataFrame, reference: str) -> str:
     trained = own[own["source"] != "none"]
     methods = [names.title(name) for name in names.ordered(trained["method"], names.METHODS)]
     sources = names.ordered(trained["source"], names.SOURCES)
-    controls = [names.title(name) for name in names.ordered(own.loc[own["source"] == "none", "method"], names.METHODS)]
-    fractions = [names.percent(part) for part in sorted(set(own["fraction"]))]
+    bare = set(own.loc[own["source"] == "none", "method"]) - {names.CHANCE}
+    controls = [names.title(name) for name in names.ordered(bare, names.METHODS)]
+    fractions = [names.percent(part) for part in sorted(set(own["fraction"])) if part]
     datasets = own[["task", "dataset"]].drop_duplicates()
     text = "Can a medical vision-language model be pre-trained on synthetic chest X-rays instead of real ones? "
     if methods:
@@ -22,7 +23,10 @@ def question(frame: pd.DataFrame, reference: str) -> str:
         text += f", beside {listed(controls)} without such pre-training. " if controls else ". "
     tasks = names.ordered(set(datasets["task"]), tuple(names.MAIN))
     text += f"Each image encoder was then tested in {listed(tasks)} on {count(len(datasets), 'data set')}"
-    text += f", with {listed(fractions)} of the training labels."
+    text += f", with {listed(fractions)} of the training labels." if fractions else ", without training labels."
+    trained_for = own.loc[own["fraction"] > 0, "task"]
+    without = names.ordered(set(own["task"]) - set(trained_for), tuple(names.MAIN))
+    text += f" {listed(without).capitalize()} used none." if fractions and without else ""
     if reference in sources and len(sources) > 1:
         text += f" Every other source is compared with {reference}, method by method, on the same test patients."
     return text
@@ -30,7 +34,7 @@ def question(frame: pd.DataFrame, reference: str) -> str:
 
 def answers(frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """Titles with sentences on the differences of each task's first metric: all at once, then per data set."""
-    first = {task: metrics[0] for task, metrics in names.MAIN.items()}
+    first = {task: names.main(task, rows["metric"])[0] for task, rows in frame.groupby("task")}
     chosen = frame[(frame["reference_method"] != "") & (frame["metric"] == frame["task"].map(first))]
     found = []
     for task in names.ordered(set(chosen["task"]), tuple(names.MAIN)):
@@ -95,7 +99,7 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
     found = []
     for source, reference, chosen in _contrasts(rows):
         parts = [
-            f"with {names.percent(fraction)} of the labels the 95 % interval {_of_methods(part)}"
+            f"with {names.share(fraction, 'the labels')} the 95 % interval {_of_methods(part)}"
             for fraction, part in chosen.groupby("fraction")
         ]
         low, high = names.signed(chosen["value"].min()), names.signed(chosen["value"].max())

@@ -52,7 +52,7 @@ def of_comparison(frame: pd.DataFrame) -> list[tuple[str, Grid, list[Grid]]]:
     found = []
     for task in names.ordered(set(frame["task"]), tuple(names.MAIN)):
         rows = frame[frame["task"] == task]
-        metrics = names.ordered(rows["metric"], names.MAIN[task])
+        metrics = names.ordered(rows["metric"], names.main(task, rows["metric"]))
         made = [_of_metric(rows[rows["metric"] == metric], names.title(metric)) for metric in metrics]
         found.append((task.capitalize(), made[0], made[1:]))
     return found

@@ -1,14 +1,24 @@
 """What tables and figures call things, and the order in which they come."""
 
+import re
 from collections.abc import Iterable, Sequence
 
-METHODS = ("random", "imagenet", "convirt", "gloria", "mgca")
+CHANCE = "chance"  # a row of tables: what is to be expected without looking
+METHODS = (CHANCE, "random", "imagenet", "convirt", "gloria", "mgca")
 SOURCES = ("none", "real", "synthetic", "mixed")
 MAIN = {
     "classification": ("auroc", "accuracy"),
     "segmentation": ("dice", "dice_positives", "iou"),
     "detection": ("map", "ap50", "map_40_75"),
+    "zero-shot": ("auroc", "f1", "accuracy", "label_accuracy"),
+    "retrieval": tuple(
+        f"{kind}_{way}"
+        for way in ("image_to_text", "text_to_image")
+        for kind in ("recall_1", "recall_5", "recall_10", "precision_5", "precision_10")
+    ),
+    "grounding": ("pointing", "miou", "cnr"),
 }
+UNBOUNDED = ("cnr",)  # metrics that do not go from 0 to 1
 TITLES = {
     "random": "random weights",
     "imagenet": "ImageNet",
@@ -24,7 +34,14 @@ TITLES = {
     "map": "mAP",
     "ap50": "AP50",
     "map_40_75": "mAP 0.40–0.75",
+    "f1": "F1",
+    "label_accuracy": "accuracy of labels",
+    "pointing": "pointing game",
+    "miou": "mIoU",
+    "cnr": "CNR",
+    "cnr_absolute": "CNR, absolute",
 }
+_RANKED = re.compile(r"(recall|precision)_(\d+)_(image_to_text|text_to_image)")
 MEANINGS = {
     "auroc": "AUROC is the area under the ROC curve, the mean over labels",
     "accuracy": "accuracy is the share of images whose class is right",
@@ -34,12 +51,45 @@ MEANINGS = {
     "map": "mAP is COCO's average precision over IoU 0.50 to 0.95",
     "ap50": "AP50 is average precision at IoU 0.50",
     "map_40_75": "mAP 0.40–0.75 is average precision over IoU 0.40 to 0.75",
+    "f1": "F1 is that of labels at thresholds from the validation split, the mean over labels",
+    "label_accuracy": "accuracy of labels is the share of images of which a label is told right at these thresholds, "
+    "the mean over labels",
+    "pointing": "the pointing game is the share of maps whose highest place lies in the target",
+    "miou": "mIoU is the IoU of target and map in the mean over thresholds",
+    "cnr": "CNR is the contrast of inside and outside over their spread, which has no bounds",
 }
 
 
 def title(name: str) -> str:
     """How a method, source or metric is written for people."""
+    ranked = _RANKED.fullmatch(name)
+    if ranked:
+        kind, k, way = ranked.groups()
+        return f"{'R' if kind == 'recall' else 'P'}@{k} {way.replace('_to_', '→')}"
     return TITLES.get(name, name)
+
+
+def meanings(metrics: Iterable[str]) -> list[str]:
+    """What the metrics mean, in a sentence's part each; metrics at several k share one, others may have none."""
+    found = []
+    for metric in metrics:
+        ranked = _RANKED.fullmatch(metric)
+        if ranked and ranked[1] == "recall":
+            found.append("R@k is the share of questions whose own answer is among the first k, equal texts being one")
+        elif ranked:
+            found.append("P@k is the share of the first k that carry the question's labels")
+        elif metric in MEANINGS:
+            found.append(MEANINGS[metric])
+    return list(dict.fromkeys(found))
+
+
+def main(task: str, found: Iterable[str]) -> tuple[str, ...]:
+    """The metrics of a task's table, the first one being that of its figure.
+
+    Of a task that is not known here all that were `found` are taken, in alphabetical order, but those of one label.
+    """
+    known = MAIN.get(task)
+    return known or tuple(sorted({metric for metric in found if "/" not in metric}))
 
 
 def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
@@ -55,6 +105,11 @@ def place(name: str, first: Sequence[str]) -> tuple[int, str]:
 def percent(fraction: float) -> str:
     """A share of labels for people: 0.1 is 10 %."""
     return f"{100 * fraction:.4g} %"
+
+
+def share(fraction: float, of: str = "labels") -> str:
+    """How many labels were used, for people: 10 % of labels."""
+    return f"{percent(fraction)} of {of}" if fraction else "no labels"
 
 
 def arm(method: str, source: str) -> str:

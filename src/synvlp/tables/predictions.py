@@ -19,8 +19,14 @@ SCHEMAS = {
     "classification": tables.CLASSIFICATION,
     "segmentation": tables.SEGMENTATION,
     "detection": tables.DETECTION,
-}
-TRUTH = {"classification": "target", "segmentation": "target_pixels", "detection": "objects"}
+    "zero-shot": tables.ZERO_SHOT,
+}  # any other task: tables.MEASURED
+TRUTH = {
+    "classification": "target",
+    "segmentation": "target_pixels",
+    "detection": "objects",
+    "zero-shot": "target",
+}  # any other task: weight
 CELLS = 4_000_000  # numbers in the largest array of a block of resamples: bounds memory to some 32 MB each
 
 
@@ -44,7 +50,7 @@ class Split:
 def read(path: Path, task: str) -> pd.DataFrame:
     """Read one encoder's predictions. Raises JobError for another file, and for an empty one."""
     try:
-        frame = tables.read(path, SCHEMAS[task])
+        frame = tables.read(path, SCHEMAS.get(task, tables.MEASURED))
     except tables.TableError as error:
         raise job.JobError(str(error)) from error
     if frame.empty:
@@ -59,7 +65,12 @@ def runs(frame: pd.DataFrame) -> Iterator[tuple[float, int, pd.DataFrame]]:
 
 
 def own_rows(run: pd.DataFrame, task: str) -> pd.DataFrame:
-    """The rows of a run that stand for a study and label: all, but for detection those without a box."""
+    """The rows of a run that stand for a study and label: all, but for detection those without a box.
+
+    Of measured samples, those of one metric: all metrics of a task are of the same studies and labels.
+    """
+    if task not in SCHEMAS:
+        return run[run["metric"] == run["metric"].min()]
     return run[run["rank"] == -1] if task == "detection" else run
 
 
@@ -68,7 +79,7 @@ def split_of(run: pd.DataFrame, task: str, path: Path) -> Split:
     rows = own_rows(run, task)
     patients = rows.groupby("study_id", sort=True)["patient_id"].first()
     labels = sorted(set(rows["label"]))
-    truth = _matrix(rows, TRUTH[task], patients.index, labels, path)
+    truth = _matrix(rows, TRUTH.get(task, "weight"), patients.index, labels, path)
     place = np.unique(patients.to_numpy(str), return_inverse=True)[1]
     return Split(path, patients.index, labels, patients.to_numpy(str), place, truth)
 
@@ -93,7 +104,7 @@ def check(run: pd.DataFrame, task: str, path: Path, split: Split) -> None:
     if unequal.any():
         studies = split.studies[unequal.any(axis=1)]
         raise job.JobError(
-            f"{path} and {split.path} have another {TRUTH[task]} for {_some(list(studies))}; "
+            f"{path} and {split.path} have another {TRUTH.get(task, 'weight')} for {_some(list(studies))}; "
             "predict the same version of the data set with both"
         )
 
@@ -107,9 +118,20 @@ def measure(run: pd.DataFrame, task: str, path: Path, split: Split, exclusive: b
     Metrics of several labels are the mean over labels; a label of which a resample holds one class (AUROC),
     no positive image (Dice over positives) or no object (average precision) is left out of that resample's mean.
     """
+    if task not in SCHEMAS:
+        return _measured(run, "value", path, split)
+    if task == "zero-shot":
+        return _zero_shot(run, path, split, exclusive)
     if task == "classification":
         return _classification(run, path, split, exclusive)
     return (_segmentation if task == "segmentation" else _detection)(run, path, split)
+
+
+def chance(run: pd.DataFrame, task: str, path: Path, split: Split) -> Callable | None:
+    """As `measure`, of what is to be expected without looking; None for a task that trains a probe."""
+    if task == "zero-shot":
+        return lambda weights: {"auroc": np.full(len(weights), 0.5)}
+    return None if task in SCHEMAS else _measured(run[run["chance"].notna()], "chance", path, split)
 
 
 def on_resamples(function: Callable, weights: np.ndarray, split: Split) -> dict[str, np.ndarray]:
@@ -134,6 +156,45 @@ def _classification(run: pd.DataFrame, path: Path, split: Split, exclusive: bool
         if exclusive:
             found["accuracy"] = statistics.weighted_mean(right, weights)
         return found
+
+    return metrics
+
+
+def _zero_shot(run: pd.DataFrame, path: Path, split: Split, exclusive: bool) -> Callable:
+    """As of classification, with F1 and accuracy of the labels as they were predicted."""
+    ranked = _classification(run, path, split, exclusive)
+    true, predicted = split.truth == 1, _matrix(run, "predicted", split.studies, split.labels, path) == 1
+    right = np.where(np.isnan(split.truth), np.nan, true == predicted)
+
+    def metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        found = ranked(weights)
+        both = weights @ (true.astype(np.float64) + predicted)
+        found["f1"] = (2 * (weights @ (true & predicted)) / np.maximum(both, 1)).mean(axis=1)
+        if not exclusive:
+            columns = [statistics.weighted_mean(column, weights) for column in right.T]
+            found["label_accuracy"] = statistics.mean_over(columns)
+        return found
+
+    return metrics
+
+
+def _measured(run: pd.DataFrame, column: str, path: Path, split: Split) -> Callable:
+    """Weighted means over studies of each metric and label, then over labels; what is not defined is left out."""
+    values = {
+        str(metric): [_matrix(rows, name, split.studies, split.labels, path) for name in (column, "weight")]
+        for metric, rows in run.groupby("metric", sort=True)
+    }
+
+    def metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            metric: statistics.mean_over(
+                [
+                    statistics.weighted_mean(one, weights * np.nan_to_num(own))
+                    for one, own in zip(value.T, weight.T, strict=True)
+                ]
+            )
+            for metric, (value, weight) in values.items()
+        }
 
     return metrics
 

@@ -62,7 +62,9 @@ def read_metrics(paths: list[Path], runs: Runs) -> pd.DataFrame:
         rows += _rows(path, encoder)
     if not rows:
         raise job.JobError(f"{paths[0]}: none of the {len(paths)} files in metrics holds a result")
-    return in_order(pd.DataFrame(rows, columns=COLUMNS))
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    again = frame.duplicated(COLUMNS[:-1]) & (frame["method"] == names.CHANCE)  # every encoder's file tells it
+    return in_order(frame[~again])
 
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -114,6 +116,10 @@ def _rows(path: Path, encoder: tuple) -> list[tuple]:
             (task, *encoder, float(result["fraction"]), int(result["seed"]), metric, _number(value))
             for result in content["results"]
             for metric, value in result["metrics"].items()
+        ] + [
+            (task, encoder[0], names.CHANCE, "none", 0, float(result["fraction"]), int(result["seed"]), metric, value)
+            for result in content["results"]
+            for metric, value in result.get("chance", {}).items()
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise job.JobError(

@@ -6,7 +6,6 @@ best mean of a column is bold in Markdown and LaTeX.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -30,9 +29,7 @@ _LATEX = {
 class Settings(records.Runs):
     """Settings of tabulate."""
 
-    task: Literal["classification", "segmentation", "detection"] = job.setting(
-        "classification", "the task that all files are of"
-    )
+    task: str = job.setting("classification", "the task that all files are of")
 
 
 class Inputs(job.Files):
@@ -100,7 +97,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
 def make_grid(frame: pd.DataFrame, task: str) -> Grid:
     """Cells from numbers in long form (records.COLUMNS). Raises JobError if no main metric of the task is there."""
-    main = names.MAIN[task]
+    main = names.main(task, frame["metric"])
     frame = frame[frame["metric"].isin(main)].dropna(subset="value")
     if frame.empty:
         raise job.JobError(f"the metrics of {task} hold none of {', '.join(main)}")
@@ -184,16 +181,25 @@ def escape_latex(text: str) -> str:
 
 
 def _caption(task: str, frame: pd.DataFrame, cells: dict[tuple, Cell]) -> str:
-    used = [metric for metric in names.MAIN[task] if (frame["metric"] == metric).any()]
-    meanings = "; ".join(names.MEANINGS[metric] for metric in used)
-    counts = sorted({cell.n for cell in cells.values()})
+    used = [metric for metric in names.main(task, frame["metric"]) if (frame["metric"] == metric).any()]
+    told = ": " + "; ".join(names.meanings(used)) if names.meanings(used) else ""
+    but = (
+        " but " + ", ".join(map(names.title, free))
+        if (free := [name for name in used if name in names.UNBOUNDED])
+        else ""
+    )
+    labels = "Percentages are the share of training labels used."
+    if not frame["fraction"].any():
+        labels = "No training label was used (0 %)."
+    counts = sorted({cell.n for key, cell in cells.items() if key[0] != names.CHANCE})
+    frame = frame[frame["method"] != names.CHANCE]
     encoders = frame.groupby(["method", "source", "dataset"])["encoder_seed"].nunique()
     probes = frame.groupby(["method", "source", "dataset", "encoder_seed", "fraction"])["seed"].nunique()
     runs = f"n = {_range(counts)} runs ({_range(encoders)} encoder × {_range(probes)} probe seeds)"
     spread = f"mean ± standard deviation over {runs}" if max(counts) > 1 else "a single run each (n = 1), no spread"
     return (
-        f"{task.capitalize()} on the test split, {spread}. All metrics go from 0 to 1, more is better: {meanings}. "
-        "Percentages are the share of training labels used. Bold: the highest mean of a column."
+        f"{task.capitalize()} on the test split, {spread}. All metrics{but} go from 0 to 1, more is better{told}. "
+        f"{labels} Bold: the highest mean of a column."
     )
 
 

@@ -14,6 +14,7 @@ TRUE = (40, 170, 255)
 PREDICTED = (255, 140, 0)
 PAPER = (20, 20, 20)
 MASK, BOX = 0.4, 0.15  # opacity of predicted areas
+HEAT = 0.7  # opacity of a map at its highest
 EDGE = 3  # pixels of a true outline
 SIDE = 256  # pixels a tile, at least
 GAP = 6
@@ -63,6 +64,18 @@ def of_boxes(
         corner = min(x + width, tile.width) - 5, min(y + height, tile.height) - 4
         pen.text(corner, f"{score:.2f}", PREDICTED, font, anchor="rs", stroke_width=2, stroke_fill=PAPER)
     return _captioned(tile, true_labels, predicted_labels)
+
+
+def of_heat(
+    pixels: np.ndarray, true: np.ndarray, heat: np.ndarray, true_caption: str, heat_caption: str
+) -> Image.Image:
+    """A tile with a map from 0 to 1, (s, s), as an orange haze over the image, and a mask, bool (s, s), outlined."""
+    colours, scale = _enlarged(pixels)
+    block = np.ones((scale, scale))
+    opacity = HEAT * np.kron(heat, block)[:, :, None]
+    colours = np.rint((1 - opacity) * colours + opacity * np.array(PREDICTED)).astype(np.uint8)
+    colours[_edge(np.kron(true, block.astype(bool)))] = TRUE
+    return _captioned(Image.fromarray(colours), [true_caption], [heat_caption])
 
 
 def write(path: Path, tiles: Sequence[Image.Image]) -> None:

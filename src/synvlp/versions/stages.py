@@ -16,7 +16,7 @@ import yaml
 
 from synvlp import provenance
 from synvlp.dag import Job
-from synvlp.study import JOBS, Study
+from synvlp.study import Study, module_of
 
 CONFIG = "config.yaml"
 # Wildcards over which a job is scattered: all parts are one stage.
@@ -135,7 +135,7 @@ def _there(config: Any, key: str) -> str:
 
 
 def _module_name(job: Job) -> str:
-    return JOBS[job.rule][0].format(**job.wildcards)
+    return module_of(job.rule, job.wildcards)
 
 
 def _module(job: Job) -> Any:

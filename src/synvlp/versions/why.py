@@ -19,7 +19,7 @@ from typing import Any
 
 from synvlp import dag, provenance
 from synvlp.store import files
-from synvlp.study import JOBS, Study
+from synvlp.study import JOBS, Study, module_of
 from synvlp.versions import record
 from synvlp.versions.stages import SCATTERED
 
@@ -278,7 +278,7 @@ class _Chain:
         return dict(sorted(found.items()))
 
     def _step(self, title: str, job: dag.Job) -> Step:
-        module = JOBS[job.rule][0].format(**job.wildcards)
+        module = module_of(job.rule, job.wildcards)
         step = Step(title, job.rule, dict(job.wildcards), module.split(".")[1], module, list(job.output.values()))
         notes = [note for note in map(dag.recorded, step.outputs) if note]
         if notes:

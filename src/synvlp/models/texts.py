@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,13 @@ def tokenize(tokenizer: Path, texts: Sequence[str], length: int, sentences: bool
     reader.enable_truncation(length)
     parts = [sentences_of(text) if sentences else [text] for text in texts]
     count = np.array([len(part) for part in parts], dtype=np.int64)
-    encoded = reader.encode_batch([text for part in parts for text in part])
+    ids, word_of, lengths = padded(reader, [text for part in parts for text in part])
+    return Texts(ids, word_of, lengths, np.cumsum(count) - count, count)
+
+
+def padded(reader: Any, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Texts as subwords: ids, word_of and lengths, as in `Texts`."""
+    encoded = reader.encode_batch(list(texts))
     longest = max((len(one.ids) for one in encoded), default=1)
     ids = np.zeros((len(encoded), longest), dtype=np.int32)
     word_of = np.full(ids.shape, -1, dtype=np.int16)
@@ -66,7 +73,7 @@ def tokenize(tokenizer: Path, texts: Sequence[str], length: int, sentences: bool
     for row, one in enumerate(encoded):
         ids[row, : lengths[row]] = one.ids
         word_of[row, : lengths[row]] = [-1 if word is None else word for word in one.word_ids]
-    return Texts(ids, word_of, lengths, np.cumsum(count) - count, count)
+    return ids, word_of, lengths
 
 
 def open_tokenizer(path: Path):

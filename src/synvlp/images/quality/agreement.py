@@ -13,6 +13,7 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.images.quality import classifier, results, retrieval, sets
+from synvlp.models import encoder_files
 from synvlp.store import images, tables
 from synvlp.store.seeds import seed_of
 
@@ -29,7 +30,7 @@ class Settings(job.Compute):
     seed: int = job.setting(0, "seeds the candidates and the resamples", ge=0)
 
 
-class Inputs(job.Files):
+class Inputs(encoder_files.Encoder):
     real: Path = job.file("features of the real images in the encoder's space (Parquet)")
     synthetic: Path = job.file("features of the synthetic images in the encoder's space (Parquet)")
     studies: Path = job.file("studies of the real images (Parquet)")
@@ -38,13 +39,6 @@ class Inputs(job.Files):
     real_prompts: Path = job.file("prompts of the real images (Parquet)")
     real_images: Path = job.file("real images (Parquet)")
     synthetic_images: Path = job.file("accepted synthetic images (Parquet)")
-    image_encoder: Path = job.file("image encoder's weights (safetensors)")
-    image_config: Path = job.file("image encoder's config (JSON)")
-    text_config: Path = job.file("text encoder: config.json")
-    text_weights: Path = job.file("text encoder: model.safetensors")
-    text_tokenizer: Path = job.file("text encoder: tokenizer.json")
-    heads: Path = job.file("projection heads (safetensors)")
-    heads_config: Path = job.file("what the heads need to be used (JSON)")
 
 
 class Outputs(job.Files):
@@ -136,8 +130,7 @@ def own_prompts(settings: Settings, inputs: Inputs) -> tuple[list[results.Measur
     if count < 2:
         job.log.warning("fewer than two different prompts have an image of each kind: retrieval is left out")
         return [], [], {"candidates": 0}
-    given = alignment.Encoder(**{name: getattr(inputs, name) for name in alignment.Encoder.model_fields})
-    encoder = alignment.open_encoder(given, settings)
+    encoder = alignment.open_encoder(inputs, settings)
     found, rows = {}, []
     for kind, frame in kinds.items():
         sought = choose(frame, count, settings.seed)

@@ -14,6 +14,8 @@ from synvlp import job
 from synvlp.images.quality import neighbours, results, sets
 from synvlp.store import files, images, tables
 
+HELDOUT = "held-out prompts"
+
 
 class Settings(job.Settings):
     spaces: list[str] = job.setting(["random", "real"], "name of each feature space, in the order of the files")
@@ -93,7 +95,7 @@ def measure(space: str, drawn: Searched, floor: Searched, settings: Settings) ->
             "neighbour_ratio": [_ratio(*pair) for pair in ((part, weights), (floor, floor_weights))],
         }
         measures += [results.Measure(name, space, group, *values, kind="floor") for name, values in figures.items()]
-        if not np.isnan(part.found.own).all():
+        if group != HELDOUT and not np.isnan(part.found.own).all():
             measures.append(results.Measure("own_nearer", space, group, _mean("own", part, weights), own, "floor"))
     return measures
 
@@ -104,7 +106,7 @@ def groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     Where marks of a de-identification were left in prompts, the training prompts with and without them are groups, too.
     """
     train, marked = (rows["split"] == "train").to_numpy(), rows["origin"].str.startswith(tables.MARKED).to_numpy()
-    named = [("training prompts", train), ("held-out prompts", ~train)]
+    named = [("training prompts", train), (HELDOUT, ~train)]
     if marked.any():
         named += [("training prompts with marks", train & marked), ("training prompts without marks", train & ~marked)]
     return ((name, mask) for name, mask in named if mask.any())

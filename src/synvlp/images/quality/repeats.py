@@ -10,7 +10,7 @@ from synvlp.store import seeds, tables
 
 
 class Settings(job.Settings):
-    prompts: int = job.setting(20, "prompts, at most", ge=2)
+    count: int = job.setting(20, "prompts, at most", ge=2)
     splits: list[str] = job.setting(["val"], "splits whose prompts are drawn", min_length=1)
     seed: int = job.setting(0, "seeds the choice", ge=0)
 
@@ -28,7 +28,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     frame = tables.read(inputs.prompts, tables.PROMPTS)
     frame = frame[frame["split"].isin(settings.splits) & (frame["prompt"].str.strip() != "")]
     key = [seeds.seed_of(settings.seed, "repeat", study_id) for study_id in frame["study_id"]]
-    frame = frame.assign(key=key).sort_values("key").drop_duplicates("prompt").head(settings.prompts)
+    frame = frame.assign(key=key).sort_values("key").drop_duplicates("prompt").head(settings.count)
     if len(frame) < 2:
         raise job.JobError(
             f"{inputs.prompts} has {len(frame)} different prompts in the splits {', '.join(settings.splits)}; "

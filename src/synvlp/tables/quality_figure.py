@@ -32,6 +32,12 @@ SHOWN = {  # panels, and the groups that they show; None: all
     "close": None,
     "own_nearer": None,
 }
+SHORT = {  # titles that would be wider than a panel
+    "nearer_train": "nearest is a training image",
+    "close": "close to a training image",
+    "own_nearer": "nearer to own study's image",
+    "recall_at_5": "own prompt found, R@5",
+}
 COLOURS = ("#C75000", "#0072B2", "#00805D", "#A8487F", "#8C6D00", "#2E7FA8")
 COLUMNS, WIDTH, ROW = 3, 10.2, 0.17  # panels in a row; inches
 
@@ -74,7 +80,7 @@ def panels(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         for space in spaces:
             own = rows if space is None else rows[rows["space"] == space]
             if len(own):
-                name = quality.TITLES[measure]
+                name = SHORT.get(measure, quality.TITLES[measure])
                 found.append((name if space is None else f"{name}, space {space}", own))
     return found
 

@@ -112,7 +112,7 @@ rule select_repeats:
 rule draw_repeats:
     input:
         prompts=rules.select_repeats.output.selected,
-        pipeline=list(PIPELINE.values()),
+        pipeline=rules.synthesize.input.pipeline,
     output:
         shard_file=f"{QUALITY}/repeats.parquet",
     log:

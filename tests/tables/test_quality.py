@@ -52,9 +52,9 @@ def test_the_table_holds_every_measure_of_every_set(tmp_path):
     assert shown.heads == ["measure", "space", "of", *columns]
     cells = {tuple(cell for cell, _ in line[:3]): [cell for cell, _ in line[3:]] for line in shown.rows}
     assert list(cells)[:3] == [("FID", "random", "all"), ("FID", "real", "all"), ("FID∞", "real", "all")]
-    assert cells["FID", "real", "all"][2] == "1.5 (1.4 to 1.6); real floor 0.5"
-    assert cells["FID∞", "real", "all"] == ["1.2"] * 3
-    assert cells["MS-SSIM", "–", "images of one prompt"][0] == "0.4 (0.3 to 0.5); real 0.5"
+    assert cells["FID", "real", "all"][2] == "1.5 (1.4 to 1.6); real floor 0.5; n = 30"
+    assert cells["FID∞", "real", "all"] == ["1.2; n = 30"] * 3
+    assert cells["MS-SSIM", "–", "images of one prompt"][0] == "0.4 (0.3 to 0.5); real 0.5; n = 30"
     assert ("AUROC of findings", "–", "effusion") not in cells
     assert "shows that images are private" in shown.caption
     latex = outputs.latex.read_text()
@@ -109,6 +109,6 @@ def test_the_page_says_what_the_figures_do_not_show(tmp_path):
     page.run(page.Settings(), page.Inputs(quality_table=made.markdown, quality_figure=figure), outputs)
     text = outputs.page.read_text()
     assert '<a href="#quality">' in text and "no proof of privacy" in text
-    assert "1.5 (1.4 to 1.6); real floor 0.5" in text and "data:image/png;base64," in text
+    assert "1.5 (1.4 to 1.6); real floor 0.5; n = 30" in text and "data:image/png;base64," in text
     page.run(page.Settings(), page.Inputs(), outputs)
     assert "quality" not in outputs.page.read_text()

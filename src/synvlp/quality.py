@@ -7,7 +7,6 @@ from typing import Any
 SPACES = ("random", "real", "inception", "xrv", "rad-dino")
 REAL = "real"  # in place of a generator: a corpus's own images
 FOLDER = "<results>/images/{generator}/{corpus}/quality"
-MADE = ("fidelity", "memorization", "diversity", "agreement")
 
 
 class Quality:

@@ -35,8 +35,8 @@ TITLES = {  # in the order of the table
 OVERALL = {"auroc": "mean of findings"}  # measures of which the table shows this group alone
 CAPTION = (
     "Synthetic images beside real ones: value with its 95 % interval over patients, then the same figure of held-out "
-    "real images, then n, the number of images, prompts or pairs. FID and KID: less is nearer; their floor is one half of "
-    "the real patients against the other. "
+    "real images, then n, the number of images, prompts or pairs. FID and KID: less is nearer; their floor is one "
+    "half of the real patients against the other. "
     "Precision, recall, density and coverage: more is better, their ceiling is that of real halves. All these compare "
     "equal numbers of images. MS-SSIM: less is more diverse; beside it that of real pairs. AUROC and R@k: more agrees "
     "better with the prompt; real images are the ceiling of the classifier and of the encoder. Memorization: half (for "

@@ -6,8 +6,8 @@ rule measure_agreement:
         real=study.quality.real("<results>/images/real/{corpus}/features/real.parquet"),
         synthetic="<results>/images/{generator}/{corpus}/features/real.parquet",
         studies=study.quality.real("<results>/corpora/{corpus}/studies.parquet"),
-        prompt_studies="<results>/corpora/{corpus}/studies.parquet",
-        prompts="<results>/reports/{corpus}/prompts.parquet",
+        prompt_studies=study.quality.prompt_studies,
+        prompts=study.quality.prompts,
         real_prompts=study.quality.real("<results>/reports/{corpus}/prompts.parquet"),
         real_images=study.quality.real("<results>/corpora/{corpus}/images.parquet"),
         synthetic_images="<results>/images/{generator}/{corpus}/images.parquet",
@@ -25,6 +25,8 @@ rule measure_agreement:
         "<logs>/measure_agreement/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/measure_agreement/{generator}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.quality.names(),
     threads: 1
     resources:
         mem_mb=memory(4000),

@@ -18,6 +18,7 @@ rule embed_images:
     benchmark:
         "<benchmarks>/embed_images/{generator}/{corpus}/{space}.tsv"
     wildcard_constraints:
+        corpus=study.quality.names(),
         generator=f"real|{study.names('generators')}",
         space="|".join(study.parts.images.quality.spaces),
     threads: 1
@@ -39,13 +40,15 @@ rule measure_fidelity:
         real=lambda w: study.quality.features(w)["real"],
         synthetic=lambda w: study.quality.features(w)["synthetic"],
         studies=study.quality.real("<results>/corpora/{corpus}/studies.parquet"),
-        prompts="<results>/reports/{corpus}/prompts.parquet",
+        prompts=study.quality.prompts,
     output:
         fidelity=f"{QUALITY}/fidelity.json",
     log:
         "<logs>/measure_fidelity/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/measure_fidelity/{generator}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.quality.names(),
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -63,7 +66,7 @@ rule measure_memorization:
         real=lambda w: study.quality.features(w)["real"],
         synthetic=lambda w: study.quality.features(w)["synthetic"],
         studies=study.quality.real("<results>/corpora/{corpus}/studies.parquet"),
-        prompts="<results>/reports/{corpus}/prompts.parquet",
+        prompts=study.quality.prompts,
         real_images=study.quality.real("<results>/corpora/{corpus}/images.parquet"),
         synthetic_images="<results>/images/{generator}/{corpus}/images.parquet",
     output:
@@ -75,6 +78,8 @@ rule measure_memorization:
         "<logs>/measure_memorization/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/measure_memorization/{generator}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.quality.names(),
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -91,13 +96,15 @@ rule measure_memorization:
 
 rule select_repeats:
     input:
-        prompts="<results>/reports/{corpus}/prompts.parquet",
+        prompts=study.quality.prompts,
     output:
         selected="<results>/images/repeats/{corpus}/prompts.parquet",
     log:
         "<logs>/select_repeats/{corpus}.log",
     benchmark:
         "<benchmarks>/select_repeats/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.quality.names(),
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -119,6 +126,8 @@ rule draw_repeats:
         "<logs>/draw_repeats/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/draw_repeats/{generator}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.quality.names(),
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -144,6 +153,8 @@ rule measure_diversity:
         "<logs>/measure_diversity/{generator}/{corpus}.log",
     benchmark:
         "<benchmarks>/measure_diversity/{generator}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=study.quality.names(),
     threads: 1
     resources:
         mem_mb=memory(4000),

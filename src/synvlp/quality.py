@@ -1,5 +1,6 @@
 """What a study says about the quality of synthetic images: which sets are measured, with what, and what must not be."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,22 @@ class Quality:
         return [f"<results>/tables/quality.{ending}" for ending in endings] if self.sets() else []
 
     def corpora(self) -> set[str]:
-        return {item["corpus"] for item in self.sets()}
+        """The corpora whose prompts are measured; sets of texts that belong to no corpus are left out."""
+        return {item["corpus"] for item in self.sets()} & set(self.study.parts.corpora)
+
+    def names(self) -> str:
+        """A regular expression of all sets of prompts and corpora that something is measured of."""
+        found = {item["corpus"] for item in self.sets()} | {self.real_corpus(**item) for item in self.sets()}
+        return "|".join(map(re.escape, sorted(found))) or "(?!)"
+
+    def prompts(self, w: Any) -> str:
+        """For rules: the prompts that images were drawn for, of a corpus's reports or of written ones."""
+        stage = "reports" if w.corpus in self.study.parts.corpora else "concepts"
+        return f"<results>/{stage}/{w.corpus}/prompts.parquet"
+
+    def prompt_studies(self, w: Any) -> str | list:
+        """For rules: the studies whose reports the prompts come from; none of texts that belong to no corpus."""
+        return f"<results>/corpora/{w.corpus}/studies.parquet" if w.corpus in self.study.parts.corpora else []
 
     def real(self, path: str) -> Callable[[Any], str]:
         """For rules: a file of the corpus that a generator learned from; of a published one, of the prompts' corpus."""

@@ -317,6 +317,17 @@ def test_findings_that_cannot_be_asked_for_are_named(world):
     assert "fewer than 10 training images" in value["counts"]["findings_left_out"]["nodule"]
 
 
+@pytest.mark.usefixtures("without_retrieval")
+def test_prompts_without_labels_are_said_to_have_none(world):
+    paths = world.write()
+    named = dict.fromkeys(agreement.encoder_files.Encoder.model_fields, paths["real"])
+    inputs = chosen({**paths, "real_prompts": paths["prompts"], **named}, agreement)
+    outputs = agreement.Outputs(agreement=world.folder / "a.json", by_image=world.folder / "a.parquet")
+    agreement.run(agreement.Settings(), inputs, outputs)
+    assert files.read_json(outputs.agreement)["counts"]["findings_left_out"] == {"all": "the prompts have no labels"}
+    assert tables.read(outputs.by_image, tables.AGREEMENT).empty
+
+
 class Aligned:
     """An encoder of images and texts that knows the picture of each text; half of the images are of another text."""
 

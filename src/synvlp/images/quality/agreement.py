@@ -34,7 +34,7 @@ class Inputs(encoder_files.Encoder):
     real: Path = job.file("features of the real images in the encoder's space (Parquet)")
     synthetic: Path = job.file("features of the synthetic images in the encoder's space (Parquet)")
     studies: Path = job.file("studies of the real images (Parquet)")
-    prompt_studies: Path = job.file("studies of the prompts, with the labels of their reports (Parquet)")
+    prompt_studies: Path | None = job.optional_file("studies of the prompts, with their reports' labels (Parquet)")
     prompts: Path = job.file("prompts of the synthetic images (Parquet)")
     real_prompts: Path = job.file("prompts of the real images (Parquet)")
     real_images: Path = job.file("real images (Parquet)")
@@ -74,7 +74,8 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         {"synthetic_images": len(drawn), **counts, "findings_left_out": left_out},
         ["The classifier's AUROC on real held-out images is a ceiling of the classifier, not of the images."],
     )
-    tables.write(pd.concat([*rows, *more], ignore_index=True), outputs.by_image, tables.AGREEMENT)
+    empty = pd.DataFrame(columns=list(tables.AGREEMENT.columns))
+    tables.write(pd.concat([*rows, *more] or [empty], ignore_index=True), outputs.by_image, tables.AGREEMENT)
 
 
 def findings(
@@ -83,6 +84,9 @@ def findings(
     """AUROC per finding and their mean; per-image rows; and the findings that cannot be asked for, with the reason."""
     labelled = real.of(real.rows["labelled"].astype(bool).to_numpy())
     train, heldout = labelled.within(["train"]), labelled.within(settings.real_splits)
+    if inputs.prompt_studies is None:
+        job.log.info("the prompts belong to no studies with labels: findings are left out")
+        return [], [], {"all": "the prompts have no labels"}
     drawn = _labelled(drawn, inputs.prompt_studies)
     wanted = settings.labels or sorted({label for own in train.rows["labels"] for label in own})
     names, parts, rows, left_out = [], [], [], {}

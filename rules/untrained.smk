@@ -14,7 +14,7 @@ rule build_retrieval_set:
     input:
         studies=study.corpus_file("studies.parquet"),
         images=study.corpus_file("images.parquet"),
-        prompts=lambda w: study.corpus_file("prompts.parquet")(w).replace("/corpora/", "/reports/"),
+        prompts=study.corpus_file("prompts.parquet", "reports"),
     output:
         **study.sample_files("retrieval", texts="texts.parquet"),
     log:

@@ -469,9 +469,9 @@ class Study:
             return f"<results>/images/{part.generator}/{part.corpus}/images.parquet"
         return f"<results>/{'reports' if name == 'prompts' else 'corpora'}/{part.corpus}/{name}.parquet"
 
-    def corpus_file(self, name: str) -> Callable[[Any], str]:
-        """For a data set's rule: the file `name` of the corpus that the data set is made from."""
-        return lambda w: f"<results>/corpora/{self.parts.tasks.datasets[w.dataset].corpus}/{name}"
+    def corpus_file(self, name: str, stage: str = "corpora") -> Callable[[Any], str]:
+        """For a data set's rule: a stage's file `name` of the corpus that the data set is made from."""
+        return lambda w: f"<results>/{stage}/{self.parts.tasks.datasets[w.dataset].corpus}/{name}"
 
     def sample_files(self, task: str, **more: str) -> dict[str, str]:
         """The files of a task's data set: samples, pixels, what they are, and the task's own targets."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torchvision.models import resnet18
 
 from synvlp import job, processes
 from synvlp.encoders import baseline, batches, convirt, gloria, loop, mgca, network
-from synvlp.models import image_encoder, text_encoder
+from synvlp.models import alignment, image_encoder, text_encoder, texts
 from synvlp.store import files, weights
 
 MODULES = {"convirt": convirt, "gloria": gloria, "mgca": mgca}
@@ -58,6 +59,25 @@ def test_training_writes_encoders_that_open_and_is_the_same_twice(method, files_
     assert summary["validation_loss"] == pytest.approx(validation.min(), rel=1e-5)
     assert summary["pairs_seen"] == 16
     assert files.read_json(outputs.heads_config)["method"] == method
+
+    written = alignment.Encoder(**{name: getattr(outputs, name) for name in alignment.Encoder.model_fields})
+    opened = alignment.open_encoder(written, job.Compute(device="cpu"))
+    settings, inputs, _ = runs[0]
+    model = network.build(MODULES[method].METHOD, settings, inputs).eval()
+    model.image.load_state_dict(state)
+    model.text.load_state_dict(weights.load(outputs.text_weights))
+    model.heads.load_state_dict(weights.load(outputs.heads))
+    batch = batches.read(inputs.pairs, inputs.pixels, inputs.tokenizer, settings).train(0, 4)
+    arrays = [torch.from_numpy(array).long() for array in (batch.ids, batch.lengths, batch.word_of)]
+    with torch.no_grad():
+        images, read = model(image_encoder.preprocess(torch.from_numpy(batch.pixels), opened.image_config), *arrays)
+        heads = alignment.HEADS[method]
+        expected = alignment.unit(heads.of_images(model.heads, images)).numpy()
+        told = alignment.unit(heads.of_texts(model.heads, read, settings)).numpy()
+    np.testing.assert_allclose(opened.images(batch.pixels), expected, atol=1e-5)
+    tokenizer = texts.open_tokenizer(inputs.tokenizer)
+    said = [tokenizer.decode(ids.tolist()) for ids in batch.ids]
+    np.testing.assert_allclose(opened.texts(said), told, atol=1e-4)
 
 
 def test_training_learns(files_of):

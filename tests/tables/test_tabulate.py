@@ -167,3 +167,35 @@ def test_metrics_without_a_main_metric_are_an_error(study):
     study.add("chest", "mgca", "real", 0, [(1.0, 0, {"auroc/x": 0.5})])
     with pytest.raises(job.JobError, match="hold none of auroc, accuracy"):
         study.tabulate()
+
+
+def test_chance_stands_once_above_the_encoders_of_a_task_without_training(study, tmp_path):
+    for method, value in (("convirt", 0.7), ("mgca", 0.6)):
+        study.add("asked", method, "real", 0, [(0.0, 0, {"auroc": value})], task="zero-shot")
+        content = files.read_json(study.paths[-1])
+        content["results"][0]["chance"] = {"auroc": 0.5}
+        files.write_json(study.paths[-1], content)
+    table, markdown, _ = study.tabulate(task="zero-shot")
+    assert table["method"].tolist() == ["chance", "convirt", "mgca"]
+    assert table["asked auroc 0 mean"].tolist() == [0.5, 0.7, 0.6]
+    assert "No training label was used (0 %)" in markdown and "a single run each" in markdown
+    assert study.summarize().method.tolist() == ["chance", "convirt", "mgca"]
+
+
+def test_metrics_of_a_task_that_is_not_known_keep_their_names(study):
+    study.add("set", "gloria", "real", 0, [(0.0, 0, {"zeal": 0.7, "bright": 0.2, "bright/x": 0.1})], task="toy")
+    table, markdown, _ = study.tabulate(task="toy")
+    assert [name for name in table.columns if name.endswith("mean")] == ["set bright 0 mean", "set zeal 0 mean"]
+    assert "more is better. No training label" in markdown
+
+
+def test_captions_explain_metrics_at_several_k_once_and_say_what_has_no_bounds(study):
+    metrics = {f"recall_{k}_{way}": 0.1 for k in (1, 5) for way in ("image_to_text", "text_to_image")}
+    study.add("set", "gloria", "real", 0, [(0.0, 0, metrics)], task="retrieval")
+    _, markdown, _ = study.tabulate(task="retrieval")
+    assert markdown.count("R@k is the share of questions") == 1 and "R@5 text→image" in markdown
+    study.paths.clear()
+    for values in study.lists.values():
+        values.clear()
+    study.add("set", "gloria", "real", 0, [(0.0, 0, {"pointing": 0.1, "cnr": -0.3})], task="grounding")
+    assert "All metrics but CNR go from 0 to 1" in study.tabulate(task="grounding")[1]

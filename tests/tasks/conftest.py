@@ -84,6 +84,53 @@ def encoder(tmp_path_factory) -> dict[str, Path]:
     return paths
 
 
+TEXTS = (
+    "A disc is present in the image.",
+    "There is no disc.",
+    "A bar is seen below the middle",
+    "No bar.",
+    "Noise and nothing else, in a text that is much longer than all the others and has many more words.",
+)
+HEADS = {
+    "convirt": {"embedding": 8, "pooling": "max", "temperature": 0.1},
+    "gloria": {"local_layer": "layer3", "attention_temperature": 4.0, "word_temperature": 5.0},
+    "mgca": {"local_layer": "layer3", "hidden": 16, "embedding": 8, "prototypes": 8},
+}
+
+
+@pytest.fixture(scope="session")
+def aligned(tmp_path_factory, encoder) -> dict[str, dict[str, Path]]:
+    """Method -> the files of an encoder of that method with random weights, as inputs of the jobs."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from synvlp.encoders import tokenizer
+    from synvlp.models import alignment, image_encoder, text_encoder
+    from synvlp.store import weights
+
+    folder, found = tmp_path_factory.mktemp("aligned"), {}
+    (folder / "tokenizer.json").write_text(tokenizer.train([text.lower() for text in TEXTS] * 2, 300, 1))
+    channels = image_encoder.build("resnet18").channels
+    for method, described in HEADS.items():
+        place = folder / method
+        torch.manual_seed(1)
+        text = text_encoder.build(300, layers=2, hidden=16, heads=2, length=32, dropout=0.1)
+        text_encoder.save(text, place / "config.json", place / "model.safetensors")
+        heads = alignment.HEADS[method].build(SimpleNamespace(**described), channels, 16)
+        weights.save(heads.state_dict(), place / "heads.safetensors")
+        known = {"method": method, "length": 32, "last_layers": 2, "image_channels": channels, "text_hidden": 16}
+        files.write_json(place / "heads.json", {**known, **described})
+        found[method] = encoder | {
+            "text_config": place / "config.json",
+            "text_weights": place / "model.safetensors",
+            "text_tokenizer": folder / "tokenizer.json",
+            "heads": place / "heads.safetensors",
+            "heads_config": place / "heads.json",
+        }
+    return found
+
+
 @pytest.fixture(autouse=True)
 def scratch_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNVLP_SCRATCH", str(tmp_path / "scratch"))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from synvlp import cli, provenance
-from synvlp.study import JOBS
+from synvlp import cli, provenance, registry
+from synvlp.study import JOBS, module_of
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "rules").glob("*.smk"))
@@ -43,17 +43,18 @@ def test_every_stage_has_its_target():
 
 
 def test_every_rule_calls_the_verb_of_its_job():
-    for name, (module, _) in JOBS.items():
+    for name in JOBS:
         verb = re.search(r'"synvlp ([\w{}.-]+)', rules()[name])[1]
-        called = verb.replace("{wildcards.method}", "gloria")
-        assert cli.VERBS[called] == module.format(method="gloria"), name
+        for task in registry.tasks():
+            called = verb.replace("{wildcards.method}", "gloria").replace("{wildcards.task}", task)
+            assert cli.VERBS[called] == module_of(name, {"method": "gloria", "task": task}), name
 
 
 def test_every_option_of_a_rule_exists():
     import importlib
 
-    for name, (module, _) in JOBS.items():
-        job = importlib.import_module(module.format(method="gloria"))
+    for name in JOBS:
+        job = importlib.import_module(module_of(name, {"method": "gloria", "task": "retrieval"}))
         known = {
             f"--{option.replace('_', '-')}"
             for part in (job.Inputs, job.Outputs, job.Settings)
@@ -96,8 +97,9 @@ def test_help_and_the_study_import_nothing_heavy():
 from synvlp import cli, study
 cli.overview()
 study.schema()
-for module, _ in study.JOBS.values():
-    study.options(module.removeprefix("synvlp.").format(method="mgca"))
+for rule in study.JOBS:
+    module = study.module_of(rule, {"method": "mgca", "task": "zero-shot"})
+    study.options(module.removeprefix("synvlp."))
 """
     assert not imported(code) & HEAVY
 

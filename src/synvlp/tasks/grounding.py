@@ -19,7 +19,7 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.store import files, images, tables
-from synvlp.tasks import pictures, prompts, results, untrained
+from synvlp.tasks import pictures, prompts, untrained
 
 TASK = {"name": "grounding", "of": ["segmentation", "detection"], "given": ["phrases"]}
 AUTO = {"gloria": "attention", "mgca": "local", "convirt": "global"}
@@ -32,6 +32,9 @@ class Settings(job.Compute):
     )
     image_size: int = job.setting(
         0, "the network's input; more than it was trained with gives finer maps; 0: as trained", unit="px", ge=0
+    )
+    enlarge: Literal["bilinear", "nearest"] = job.setting(
+        "bilinear", "how maps come to the images' size; of maps of few cells, bilinear moves the highest to the edges"
     )
     thresholds: list[float] = job.setting([0.1, 0.2, 0.3, 0.4, 0.5], "of the scaled map, over which IoU is averaged")
     batch: int = job.setting(64, "images at a time", unit="images", ge=1)
@@ -50,7 +53,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Map, measure, draw and write; see the module."""
     from synvlp.models import alignment
 
-    description = read_description(inputs.description)
+    description = untrained.read_description(inputs.description, TASK["of"])
     labels = description["labels"]
     asked = prompts.by_label(settings.phrases, labels, "phrases")
     if not settings.thresholds or not all(0 < value < 1 for value in settings.thresholds):
@@ -80,13 +83,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     untrained.write(
         outputs, "grounding", description, settings, metrics, chance, (frame, tables.MEASURED), tested, **more
     )
-
-
-def read_description(path: Path) -> dict:
-    """The description of a segmentation or a detection data set. Raises JobError for another."""
-    content = files.read_json(path)
-    task = content.get("task") if isinstance(content, dict) else None
-    return results.read_description(path, task if task in TASK["of"] else "segmentation")
 
 
 def read_masks(inputs: Inputs, labels: list[str], shape: tuple[int, ...]) -> Any:
@@ -144,7 +140,7 @@ def label_maps(
             coarse.append(np.mean([encoder.attention(seen, [phrase] * len(seen), size) for phrase in phrases], axis=0))
         else:
             coarse.append((encoder.regions if kind == "local" else encoder.places)(seen, size) @ text)
-    return scaled(enlarged(np.concatenate(coarse), pixels.shape[-1]))
+    return scaled(enlarged(np.concatenate(coarse), pixels.shape[-1], settings.enlarge))
 
 
 def feature_of(encoder: Any, kind: str, phrases: list[str]) -> np.ndarray | None:
@@ -169,13 +165,18 @@ def feature_of(encoder: Any, kind: str, phrases: list[str]) -> np.ndarray | None
     return None
 
 
-def enlarged(maps: np.ndarray, side: int) -> np.ndarray:
-    """Maps (n, h, w) at `side` pixels, bilinear: float32 (n, side, side)."""
+def enlarged(maps: np.ndarray, side: int, how: str = "bilinear") -> np.ndarray:
+    """Maps (n, h, w) at `side` pixels: float32 (n, side, side).
+
+    Bilinear, a map is flat from the centres of its outer cells to the edge, so that of a map of two cells a side the
+    highest place is always a corner; nearest, it is a cell, wherever that lies.
+    """
     import torch
     from torch.nn import functional
 
     given = torch.from_numpy(np.ascontiguousarray(maps, dtype=np.float32))[:, None]
-    return functional.interpolate(given, (side, side), mode="bilinear", align_corners=False)[:, 0].numpy()
+    options = {"mode": "bilinear", "align_corners": False} if how == "bilinear" else {"mode": "nearest-exact"}
+    return functional.interpolate(given, (side, side), **options)[:, 0].numpy()
 
 
 def scaled(maps: np.ndarray) -> np.ndarray:

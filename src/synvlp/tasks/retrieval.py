@@ -19,7 +19,7 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.store import tables
-from synvlp.tasks import results, untrained
+from synvlp.tasks import untrained
 
 TASK = {"name": "retrieval", "of": [], "given": []}
 TO_TEXT, TO_IMAGE = "image_to_text", "text_to_image"
@@ -42,7 +42,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Embed, rank and write; see the module. Raises JobError for a k that is larger than the gallery."""
     from synvlp.models import alignment
 
-    description = results.read_description(inputs.description, "retrieval")
+    description = untrained.read_description(inputs.description, ["retrieval"])
     samples, pixels = untrained.open_samples(inputs)
     pairs = tables.read(inputs.texts, tables.PAIRS) if inputs.texts else None
     if pairs is None or list(pairs["study_id"]) != list(samples["study_id"]):

@@ -1,6 +1,6 @@
 """What the tasks without training share: their files, the test samples, and what they write."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.models import encoder_files
-from synvlp.store import images, tables
+from synvlp.store import files, images, tables
 from synvlp.tasks import results
 
 FRACTION = 0.0  # of the labels that were used
@@ -29,6 +29,15 @@ class Inputs(encoder_files.Encoder):
 class Outputs(job.Files):
     metrics: Path = job.file("metrics (JSON)")
     predictions: Path = job.file("what was measured on each test sample (Parquet)")
+
+
+def read_description(path: Path, tasks: Sequence[str]) -> dict:
+    """The description of a data set of one of some tasks. Raises JobError for another."""
+    content = files.read_json(path)
+    task = content.get("task") if isinstance(content, dict) else None
+    if task not in tasks:
+        raise job.JobError(f"{path}: describes a data set for {task or 'no task'}, not for {' or '.join(tasks)}")
+    return content
 
 
 def open_samples(inputs: Inputs) -> tuple[pd.DataFrame, np.ndarray]:

@@ -2,10 +2,12 @@
 
 Every label has several prompts that say it is there and several that it is not; each side is their ensemble. Where a
 sample may carry any number of labels, a label's probability is that of its positive ensemble against its negative one;
-where it carries exactly one, it is the softmax over the labels' positive ensembles. Labels of the validation split
-choose the thresholds of F1 and of accuracy per label; none is used for anything else, and the test split chooses
-nothing. A sample's scores depend on that sample alone: published code standardises the scores of a label over the test
-images (GLoRIA's `normalize`), so that a prediction depends on which other images are tested.
+where it carries exactly one, it is the softmax over the labels' positive ensembles. The samples of a segmentation or
+detection data set carry the labels of what is marked in them.
+
+Labels of the validation split choose the thresholds of F1 and of accuracy per label; none is used for anything else,
+and the test split chooses nothing. A sample's scores depend on that sample alone: published code standardises a label's
+scores over the test images (GLoRIA's `normalize`), so that a prediction depends on which other images are tested.
 """
 
 from typing import Any, Literal
@@ -15,9 +17,13 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.store import tables
-from synvlp.tasks import prompts, results, scores, untrained
+from synvlp.tasks import prompts, scores, untrained
 
-TASK = {"name": "zero-shot", "of": ["classification"], "given": ["positive", "negative"]}
+TASK = {
+    "name": "zero-shot",
+    "of": ["classification", "segmentation", "detection"],
+    "given": ["positive", "negative"],
+}
 
 
 class Settings(job.Compute):
@@ -40,8 +46,8 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Score, choose thresholds on the validation split, and write the test split's results; see the module."""
     from synvlp.models import alignment
 
-    description = results.read_description(inputs.description, "classification")
-    labels, exclusive = description["labels"], description["kind"] == "exclusive"
+    description = untrained.read_description(inputs.description, TASK["of"])
+    labels, exclusive = description["labels"], description.get("kind") == "exclusive"
     asked = [prompts.by_label(settings.positive, labels, "positive")]
     if not exclusive:
         asked.append(prompts.by_label(settings.negative, labels, "negative"))

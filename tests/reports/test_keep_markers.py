@@ -6,7 +6,7 @@ import pytest
 from synvlp import job
 from synvlp.encoders import pairs
 from synvlp.reports import anonymize, prompts, sections
-from synvlp.store import tables
+from synvlp.store import files, tables
 
 TEXTS = {
     "s1": "FINDINGS: The ___ lungs are clear. IMPRESSION: Small effusion seen on ___ again.",
@@ -50,11 +50,13 @@ def test_marks_stay_and_are_named_in_the_ablation(tmp_path, caplog):
     frame = tables.read(written(tmp_path, True, True), tables.PROMPTS).set_index("study_id")
     assert "___" in frame.at["s1", "prompt"] and "XXXX" in frame.at["s2", "prompt"]
     assert list(frame["origin"]) == ["marked report", "marked report", "report"]
+    assert files.read_json(tmp_path / "audit.out")["ablation"] == "markers are kept"
     assert "ABLATION: 2 of 3 prompts hold marks" in caplog.text
 
 
 def test_marks_go_everywhere_else(tmp_path):
     frame = tables.read(written(tmp_path, False, False), tables.PROMPTS)
+    assert "ablation" not in files.read_json(tmp_path / "audit.out")
     assert not frame["prompt"].str.contains("___|XXXX").any() and set(frame["origin"]) == {"report"}
 
 

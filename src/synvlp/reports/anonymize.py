@@ -208,6 +208,7 @@ def _write(settings: Settings, outputs: Outputs, rows: list, found: list, replac
             "identifiers": len(spotted),
             "markers_removed": removed["markers"],
             "reports_with_markers": removed["reports"],
+            **({"ablation": "markers are kept"} if settings.keep_markers else {}),
             "categories": {
                 line["category"]: {name: line[name] for name in line if name != "category"} for line in lines
             },

@@ -172,11 +172,6 @@ def embedding(study: Any, w: Any) -> dict[str, Any]:
     return {**_of(study, "embed_images"), "space": w.space}
 
 
-def repeats(study: Any, w: Any) -> dict[str, Any]:
-    """The settings of drawing, with several images per prompt."""
-    return {**study.parts.images.synthesize.model_dump(), "copies": study.parts.images.quality.images_per_prompt}
-
-
 def tabulated(study: Any, w: Any) -> dict[str, Any]:
     sets = study.quality.sets()
     return {name: [item[key] for item in sets] for name, key in (("generators", "generator"), ("corpora", "corpus"))}

@@ -666,6 +666,11 @@ def _drawing() -> list[str]:
     return list(importlib.import_module("synvlp.images.drawing").Settings.model_fields)
 
 
+def _repeats(study: Study, w: Any) -> dict[str, Any]:
+    """Several images of each chosen prompt, drawn as all others are."""
+    return {**JOBS["synthesize"][1](study, w), "copies": study.parts.images.quality.images_per_prompt}
+
+
 def _screen(study: Study, w: Any) -> dict[str, Any]:
     drawing = {name: getattr(study.parts.images.synthesize, name) for name in _drawing()}
     return {**drawing, **_all(study.parts.images.screen)}
@@ -742,7 +747,7 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "measure_fidelity": ("synvlp.images.quality.fidelity", quality.fidelity),
     "measure_memorization": ("synvlp.images.quality.memorization", quality.memorization),
     "select_repeats": ("synvlp.images.quality.repeats", quality.plainly("select_repeats")),
-    "draw_repeats": ("synvlp.images.synthesize", quality.repeats),
+    "draw_repeats": ("synvlp.images.synthesize", _repeats),
     "measure_diversity": ("synvlp.images.quality.diversity", quality.plainly("measure_diversity")),
     "measure_agreement": ("synvlp.images.quality.agreement", quality.plainly("measure_agreement")),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),

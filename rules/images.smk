@@ -8,6 +8,7 @@ rule images:
             for wanted in study.image_sets()
             for name in ("images.parquet", "sheet.png")
         ],
+        study.quality.files("pairs.png"),
 
 
 rule partition:
@@ -112,3 +113,6 @@ rule contact_sheet:
     shell:
         "synvlp contact-sheet --images {input.images} --real {input.real} --prompts {input.prompts}"
         " --sheet {output.sheet} {params.settings} > {log} 2>&1"
+
+
+include: "quality.smk"

@@ -10,6 +10,7 @@ rule tables:
         expand("<results>/tables/ablation-{ablation}.csv", ablation=study.parts.tables.ablations),
         expand("<results>/tables/scaling-{task}-slopes.csv", task=study.scaled_tasks()),
         "<results>/tables/index.html",
+        study.quality.tables("csv", "md", "tex", "png", "svg"),
 
 
 rule tabulate:
@@ -179,5 +180,6 @@ rule write_page:
     shell:
         "synvlp write-page --comparison {input.comparison} --tables {input.tables} --figures {input.figures}"
         " --pictures {input.pictures} --examples {input.examples} --audits {input.audits} --measures {input.measures}"
-        " --writings {input.writings} --screenings {input.screenings} --rejected {input.rejected} --page {output.page}"
+        " --writings {input.writings} --screenings {input.screenings} --rejected {input.rejected}"
+        " --quality-table {input.quality_table} --quality-figure {input.quality_figure} --page {output.page}"
         " {params.settings} > {log} 2>&1"

@@ -44,6 +44,12 @@ VERBS = {
     "synthesize": "synvlp.images.synthesize",
     "screen": "synvlp.images.screen",
     "contact-sheet": "synvlp.images.sheet",
+    "embed-images": "synvlp.images.quality.embed",
+    "measure-fidelity": "synvlp.images.quality.fidelity",
+    "measure-memorization": "synvlp.images.quality.memorization",
+    "select-repeats": "synvlp.images.quality.repeats",
+    "measure-diversity": "synvlp.images.quality.diversity",
+    "measure-agreement": "synvlp.images.quality.agreement",
     "train-tokenizer": "synvlp.encoders.tokenizer",
     "build-pairs": "synvlp.encoders.pairs",
     "pretrain-convirt": "synvlp.encoders.convirt",
@@ -65,6 +71,8 @@ VERBS = {
     "draw-figure": "synvlp.tables.figure",
     "draw-ablation": "synvlp.tables.ablation",
     "draw-scaling": "synvlp.tables.scaling",
+    "tabulate-quality": "synvlp.tables.quality",
+    "draw-quality": "synvlp.tables.quality_figure",
     "write-page": "synvlp.tables.page",
 }
 

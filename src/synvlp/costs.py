@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from synvlp import quality
 from synvlp.encoders.trainer import Training
 from synvlp.generators import autoencoder, diffusion
 from synvlp.store import files
@@ -27,6 +28,8 @@ TRAIN, DRAWN = 0.7, 0.8
 PIPELINE = {"stable_diffusion": 4.3e9, "scratch": 7e6}
 IMAGE_ENCODER = {"resnet18": 45e6, "resnet50": 94e6}
 FEATURES = {"resnet18": 512, "resnet50": 2048}
+# Published feature spaces: network of rates.json, and pixels a side of its input.
+SPACES = {"inception": ("inception", 299), "xrv": ("densenet121", 224), "rad-dino": ("vit_b14", 518)}
 # Bytes of an image's feature maps per pixel, in float32.
 MAPS = {
     ("segment", "resnet18"): 94,
@@ -269,6 +272,32 @@ def probing_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     return train * sum(settings.numbers("fractions")) * len(settings["seeds"]) * passes
 
 
+def embedding_work(job: Any, settings: Settings, sizes: Sizes) -> float:
+    """All images of a corpus, or those that a generator drew, through the space's network."""
+    corpus, space = sizes.corpus(job.wildcards["corpus"]), job.wildcards["space"]
+    count = corpus.studies if job.wildcards["generator"] == quality.REAL else corpus.drawn
+    if space in SPACES:
+        network, side = SPACES[space]
+        return count * forward(network, side)
+    side = sizes.study.parts.encoders.pretrain.get("image_size", Training.model_fields["image_size"].default)
+    return count * forward(sizes.architecture(sizes.study.quality.encoder("").split("/")[2]), side)
+
+
+def repeating_work(job: Any, settings: Settings, sizes: Sizes) -> float:
+    """Several images of the chosen prompts, at the cost of drawing one image for each study of the corpus."""
+    part = sizes.study.parts.images.quality
+    whole = drawing_work(job, settings, sizes) / max(drawn(job, settings, sizes), 1)
+    return part.select_repeats.count * part.images_per_prompt * whole
+
+
+def searching_work(job: Any, settings: Settings, sizes: Sizes) -> float:
+    """Distances of drawn and held-out images to all real ones, in every space."""
+    part = sizes.study.parts.images.quality
+    corpus = sizes.corpus(sizes.study.quality.real_corpus(job.wildcards["generator"], job.wildcards["corpus"]))
+    asked = sizes.corpus(job.wildcards["corpus"]).drawn + corpus.studies - corpus.train
+    return len(part.spaces) * asked * corpus.studies
+
+
 def comparing_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     tested = sum(sizes.dataset(name).studies * (1 - DRAWN) for name in settings.get("datasets", []))
     return settings.number("resamples") * tested
@@ -297,6 +326,7 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
             "train_tokenizer",
             "select_pairs",
             "partition",
+            "select_repeats",
             "build_pairs",
             "build_classification_set",
             "build_segmentation_set",
@@ -311,6 +341,9 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
     "finetune_diffusion": diffusion_work,
     "synthesize": drawing_work,
     "screen": screening_work,
+    "embed_images": embedding_work,
+    "draw_repeats": repeating_work,
+    "measure_memorization": searching_work,
     "pretrain": pretraining_work,
     "encode": encoding_work,
     "align": asking_work,

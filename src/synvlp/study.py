@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
-from synvlp import provenance, registry, sources
+from synvlp import provenance, quality, registry, sources
 from synvlp.concepts import writers
 from synvlp.job import Settings
 
@@ -92,9 +92,13 @@ def schema() -> type[Section]:
             str,
             _about("file with the secret that dates and surrogates are derived from; never share it"),
         ),
-        anonymize=_part("reports.anonymize"),
+        keep_markers=(
+            list[Name],
+            _about("corpora in whose texts marks of a de-identification stay: an ablation for images.quality", []),
+        ),
+        anonymize=_part("reports.anonymize", "keep_markers"),
         split_sections=_part("reports.sections"),
-        write_prompts=_part("reports.prompts"),
+        write_prompts=_part("reports.prompts", "keep_markers"),
     )
     concepts = create_model(
         "concepts",
@@ -129,6 +133,34 @@ def schema() -> type[Section]:
             adopt_pipeline=(options("generators.adopt"), ...),
         )
     )
+    measured = create_model(
+        "measured images",
+        __base__=Section,
+        generator=(Name, _about("the generator")),
+        corpus=(Name, _about("its prompts")),
+    )
+    measures = create_model(
+        "quality",
+        __base__=Section,
+        measure=(bool, _about("measure how good and how private the synthetic images are", False)),
+        spaces=(
+            list[Literal[quality.SPACES]],
+            _about("feature spaces; the last one's closest pairs are shown", ["random", "real"], min_length=1),
+        ),
+        encoder=(Literal[METHODS] | None, _about("method of the encoder of `real`; none: the first of methods", None)),
+        source=(Name, _about("what that encoder is pre-trained on", "real")),
+        inception_weights=(str | None, _about("Inception-v3 (torchvision's names, safetensors)", None)),
+        xrv_weights=(str | None, _about("DenseNet-121 (TorchXRayVision's names, safetensors)", None)),
+        rad_dino_folder=(str | None, _about("folder of RAD-DINO or another DINOv2 (transformers)", None)),
+        image_sets=(list[measured], _about("sets that are drawn to be measured, beside those of sources", [])),
+        images_per_prompt=(int, _about("images drawn of each chosen prompt", 4, ge=2)),
+        embed_images=_part("images.quality.embed", "space"),
+        measure_fidelity=_part("images.quality.fidelity", "spaces"),
+        measure_memorization=_part("images.quality.memorization", "spaces"),
+        select_repeats=_part("images.quality.repeats"),
+        measure_diversity=_part("images.quality.diversity"),
+        measure_agreement=_part("images.quality.agreement"),
+    )
     images = create_model(
         "images",
         __base__=Section,
@@ -140,6 +172,7 @@ def schema() -> type[Section]:
         synthesize=_part("images.synthesize"),
         screen=_part("images.screen", *_drawing()),
         contact_sheet=_part("images.sheet"),
+        quality=(measures, measures()),
     )
     pair_set = create_model(
         "pair set",
@@ -208,6 +241,7 @@ def schema() -> type[Section]:
         ),
         draw_ablation=_part("tables.ablation", "name", "members"),
         draw_scaling=(scaling, scaling()),
+        draw_quality=_part("tables.quality_figure"),
     )
     versions = create_model(
         "versions",
@@ -250,6 +284,11 @@ def _data_set(task: str) -> type[Settings]:
 GIVEN = {
     "audit-reports": ("cap",),
     "draw-frequencies": ("corpora", "written", "samplings"),
+    "anonymize": ("keep_markers",),
+    "write-prompts": ("keep_markers",),
+    "embed-images": ("space",),
+    "measure-fidelity": ("spaces",),
+    "measure-memorization": ("spaces",),
     "init-encoder": ("seed", "architecture", "image_size"),
     **{f"pretrain-{method}": PRETRAINING for method in METHODS},
     "draw-scaling": SCALED,
@@ -284,6 +323,7 @@ class Study:
         except ValidationError as error:
             raise StudyError(_explain(error, plain)) from None
         self.name = self.parts.study
+        self.quality = quality.Quality(self)
         self._check_names()
         self._check_methods()
 
@@ -462,7 +502,8 @@ class Study:
         if self.concept_corpora():
             found += [*self.vocabulary_file("path"), *self.vocabulary_file("phrases")]
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
-        for generator in sorted({item["generator"] for item in self.image_sets()}):
+        found += self.quality.from_outside()
+        for generator in sorted({item["generator"] for item in [*self.image_sets(), *self.quality.sets()]}):
             if self.parts.generators[generator].kind != "diffusion":
                 found += self.pipeline_source(generator)
         return [path for path in found if path]
@@ -477,7 +518,7 @@ class Study:
         used = {part.corpus for part in self.parts.pair_sets.values()} - set(self.written())
         used |= {part.corpus for part in self.parts.tasks.datasets.values() if hasattr(part, "corpus")}
         used |= {part.corpus for part in self.parts.generators.values() if hasattr(part, "corpus")}
-        return sorted(used | set(self.concept_corpora()))
+        return sorted(used | set(self.concept_corpora()) | self.quality.corpora())
 
     def measured(self, corpora: list[str] | None = None) -> list[str]:
         """The corpora (all, or of these) whose truth is known, so that what reads their reports can be measured."""
@@ -635,7 +676,7 @@ class Study:
             },
         }
         return {
-            "pictures": pictures,
+            "pictures": pictures | self.quality.shown(),
             "examples": {
                 (run["task"], run["dataset"], run["method"], run["source"]): path
                 for task in PICTURES
@@ -657,6 +698,8 @@ class Study:
                 **{f"Sets of {name}": self.writer_file(name, "rejected.csv") for name in self.written()},
                 **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
             },
+            "quality_table": dict(enumerate(self.quality.tables("md"))),
+            "quality_figure": dict(enumerate(self.quality.tables("svg"))),
         }
 
     def _check_names(self) -> None:
@@ -706,6 +749,7 @@ class Study:
                 for key, part in parts.tasks.datasets.items()
                 if hasattr(part, "of")
             ),
+            *self.quality.wanted(),
         ]
         problems = [
             f"{key}: there is no '{name}'; there are: {', '.join(known) or 'none'}{_nearest(name, known)}"
@@ -734,6 +778,7 @@ class Study:
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
+        problems += self.quality.problems()
         if problems:
             raise StudyError(_listed(problems))
 
@@ -777,6 +822,14 @@ class _Wildcards:
 
 def _all(part: BaseModel, *leave_out: str) -> dict[str, Any]:
     return {name: value for name, value in part.model_dump().items() if name not in leave_out}
+
+
+def _report(name: str) -> Callable[[Study, Any], dict[str, Any]]:
+    """Settings of a job of the reports; in an ablation's corpus marks of a de-identification stay."""
+    return lambda s, w: {
+        **_all(getattr(s.parts.reports, name)),
+        "keep_markers": w.corpus in s.parts.reports.keep_markers,
+    }
 
 
 def _corpus(study: Study, w: Any) -> dict[str, Any]:
@@ -861,6 +914,11 @@ def _drawing() -> list[str]:
     return list(importlib.import_module("synvlp.images.drawing").Settings.model_fields)
 
 
+def _repeats(study: Study, w: Any) -> dict[str, Any]:
+    """Several images of each chosen prompt, drawn as all others are."""
+    return {**JOBS["synthesize"][1](study, w), "copies": study.parts.images.quality.images_per_prompt}
+
+
 def _screen(study: Study, w: Any) -> dict[str, Any]:
     drawing = {name: getattr(study.parts.images.synthesize, name) for name in _drawing()}
     return {**drawing, **_all(study.parts.images.screen)}
@@ -932,10 +990,10 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "draw_phantoms": ("synvlp.corpora.phantom", _corpus),
     "read_manifest": ("synvlp.corpora.manifest", _corpus),
     "read_iu": ("synvlp.corpora.iu", _corpus),
-    "anonymize": ("synvlp.reports.anonymize", lambda s, w: _all(s.parts.reports.anonymize)),
+    "anonymize": ("synvlp.reports.anonymize", _report("anonymize")),
     "measure_anonymization": ("synvlp.reports.measure", lambda s, w: {}),
     "split_sections": ("synvlp.reports.sections", lambda s, w: _all(s.parts.reports.split_sections)),
-    "write_prompts": ("synvlp.reports.prompts", lambda s, w: _all(s.parts.reports.write_prompts)),
+    "write_prompts": ("synvlp.reports.prompts", _report("write_prompts")),
     "read_vocabulary": (
         "synvlp.concepts.reading",
         lambda s, w: _all(s.parts.concepts.vocabulary, "path", "phrases"),
@@ -974,6 +1032,13 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "synthesize": ("synvlp.images.synthesize", lambda s, w: _all(s.parts.images.synthesize)),
     "screen": ("synvlp.images.screen", _screen),
     "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
+    "embed_images": ("synvlp.images.quality.embed", quality.embedding),
+    "measure_fidelity": ("synvlp.images.quality.fidelity", quality.fidelity),
+    "measure_memorization": ("synvlp.images.quality.memorization", quality.memorization),
+    "select_repeats": ("synvlp.images.quality.repeats", quality.plainly("select_repeats")),
+    "draw_repeats": ("synvlp.images.synthesize", _repeats),
+    "measure_diversity": ("synvlp.images.quality.diversity", quality.plainly("measure_diversity")),
+    "measure_agreement": ("synvlp.images.quality.agreement", quality.plainly("measure_agreement")),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
     "build_pairs": ("synvlp.encoders.pairs", _pairs),
     "pretrain": ("synvlp.encoders.{method}", _pretrain),
@@ -1011,12 +1076,15 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
         },
     ),
     "draw_scaling": ("synvlp.tables.scaling", _scaling),
+    "tabulate_quality": ("synvlp.tables.quality", quality.tabulated),
+    "draw_quality": ("synvlp.tables.quality_figure", lambda s, w: _all(s.parts.tables.draw_quality)),
     "write_page": ("synvlp.tables.page", _page),
 }
 
 
 _RUNS = ("sources", "encoders.methods", "encoders.only", "encoders.baselines", "encoders.seeds", "tasks.datasets")
 _SET = ("tasks.datasets.{dataset}",)
+_MEASURED = ("images.quality.measure", "images.quality.image_sets", "sources", "pair_sets")
 
 # Rule -> the keys of the config that its job depends on; they may hold wildcards. `Study.keys` adds what pre-training
 # methods share.
@@ -1024,10 +1092,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "draw_phantoms": ("corpora.{corpus}",),
     "read_manifest": ("corpora.{corpus}",),
     "read_iu": ("corpora.{corpus}",),
-    "anonymize": ("reports.anonymize", "reports.key_file"),
+    "anonymize": ("reports.anonymize", "reports.key_file", "reports.keep_markers"),
     "measure_anonymization": (),
     "split_sections": ("reports.split_sections",),
-    "write_prompts": ("reports.write_prompts",),
+    "write_prompts": ("reports.write_prompts", "reports.keep_markers"),
     "read_vocabulary": ("concepts.vocabulary",),
     "extract_concepts": ("concepts.extract",),
     "measure_extraction": (),
@@ -1049,6 +1117,24 @@ KEYS: dict[str, tuple[str, ...]] = {
     "synthesize": ("images.synthesize",),
     "screen": ("images.screen", "images.synthesize", "images.shards"),
     "contact_sheet": ("images.contact_sheet",),
+    "embed_images": (
+        "images.quality.embed_images",
+        "images.quality.encoder",
+        "images.quality.source",
+        "images.quality.inception_weights",
+        "images.quality.xrv_weights",
+        "images.quality.rad_dino_folder",
+    ),
+    "measure_fidelity": ("images.quality.measure_fidelity", "images.quality.spaces"),
+    "measure_memorization": ("images.quality.measure_memorization", "images.quality.spaces"),
+    "select_repeats": ("images.quality.select_repeats",),
+    "draw_repeats": ("images.synthesize", "images.quality.images_per_prompt"),
+    "measure_diversity": ("images.quality.measure_diversity",),
+    "measure_agreement": (
+        "images.quality.measure_agreement",
+        "images.quality.encoder",
+        "images.quality.source",
+    ),
     "train_tokenizer": ("encoders.train_tokenizer", "pair_sets"),
     "build_pairs": ("encoders.build_pairs", "pair_sets.{pair_set}"),
     "pretrain": ("encoders.{method}", "encoders.imagenet_weights", "encoders.text_folder", "sources.{source}"),
@@ -1073,6 +1159,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "draw_figure": ("tables.draw_figure", "tables.compare.baseline"),
     "draw_ablation": ("tables.draw_ablation", "tables.ablations.{ablation}"),
     "draw_scaling": ("tables.draw_scaling", "tables.compare", *_RUNS),
+    "tabulate_quality": _MEASURED,
+    "draw_quality": ("tables.draw_quality",),
     "write_page": (
         "study",
         "tables.compare.reference",
@@ -1080,6 +1168,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "concepts.corpora",
         "concepts.written",
         "generators",
+        "images.quality.measure",
         *_RUNS,
     ),
 }

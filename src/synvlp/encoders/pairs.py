@@ -43,9 +43,17 @@ class Outputs(job.Files):
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
-    prompts = tables.read(inputs.prompts, tables.PROMPTS, ["study_id", "patient_id", "split", "text", "prompt"])
+    prompts = tables.read(
+        inputs.prompts, tables.PROMPTS, ["study_id", "patient_id", "split", "text", "prompt", "origin"]
+    )
+    marked = prompts["origin"].str.startswith(tables.MARKED).sum()
+    if marked:
+        raise job.JobError(
+            f"{inputs.prompts}: marks of a de-identification were left in {marked} texts (keep_markers), for an "
+            "ablation of generators; no encoder may read them"
+        )
     prompts["text"] = prompts["prompt" if settings.text == "prompt" else "text"]
-    prompts = prompts.drop(columns="prompt")
+    prompts = prompts.drop(columns=["prompt", "origin"])
     prompts = prompts[prompts.split.isin(settings.splits)].set_index("study_id")
     prompts = prompts[(prompts.split != "train") | within(prompts.index, settings.share)]
     kept, rejected = check(inputs.images, prompts.text, settings.copies)

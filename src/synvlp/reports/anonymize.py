@@ -35,6 +35,9 @@ class Settings(job.Settings):
     )
     detector_threshold: float = job.setting(0.5, "least probability at which the classifier's label counts", gt=0, lt=1)
     examples: int = job.setting(5, "examples per category in the audit, as stand-ins", ge=0, le=50)
+    keep_markers: bool = job.setting(
+        False, "leave marks of an earlier de-identification where they are: for the ablation of memorization alone"
+    )
 
 
 class Inputs(job.Files):
@@ -104,6 +107,8 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     patients = reports.sort_values("study_id").groupby("patient_id", sort=True)
     rows, found, replaced = [], [], []
     removed = Counter()
+    if settings.keep_markers:
+        job.log.warning("ABLATION: marks of an earlier de-identification stay in these reports (keep_markers)")
     for patient, group in job.progress(patients, "patients", total=patients.ngroups):
         texts = dict(zip(group["study_id"], group["text"], strict=True))
         spotted = detector.find_all(texts, patient)
@@ -111,7 +116,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         surrogates = Surrogates(key, patient, sexes.get(patient, ""), settings.max_shift, used)
         for study, text in texts.items():
             new, examples = replace(text, spotted[study], surrogates)
-            clean, count = markers.clean(new)
+            clean, count = (new, 0) if settings.keep_markers else markers.clean(new)
             removed.update({"markers": count, "reports": count > 0})
             rows.append((study, patient, clean))
             found += [(study, span.category, span.start, span.end, span.detector) for span in spotted[study]]
@@ -203,6 +208,7 @@ def _write(settings: Settings, outputs: Outputs, rows: list, found: list, replac
             "identifiers": len(spotted),
             "markers_removed": removed["markers"],
             "reports_with_markers": removed["reports"],
+            **({"ablation": "markers are kept"} if settings.keep_markers else {}),
             "categories": {
                 line["category"]: {name: line[name] for name in line if name != "category"} for line in lines
             },

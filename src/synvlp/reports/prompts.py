@@ -56,6 +56,11 @@ class Settings(job.Settings):
     )
     captions: bool = job.setting(True, "write captions from the labels of studies without text")
     max_rejected: float = job.setting(0.2, "largest share of studies with sections that may be rejected", ge=0, le=1)
+    keep_markers: bool = job.setting(
+        False,
+        "let texts and prompts hold marks of an earlier de-identification: for the ablation of memorization alone; "
+        "their origin then begins with `marked`",
+    )
 
 
 class Inputs(job.Files):
@@ -73,8 +78,8 @@ class Outputs(job.Files):
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Write texts and prompts of all studies.
 
-    Raises JobError if a marker of an earlier de-identification is left in one, if sections belong to no study, or
-    if too many studies are rejected.
+    Raises JobError if a marker of an earlier de-identification is left in one and `keep_markers` does not allow it,
+    if sections belong to no study, or if too many studies are rejected.
     """
     studies = tables.read(inputs.studies, tables.STUDIES)
     sections = tables.read(inputs.sections, tables.SECTIONS).set_index("study_id")
@@ -140,7 +145,11 @@ def _limit(settings: Settings, tokenizer: Path | None) -> Callable[[str], bool]:
 def _write(settings: Settings, outputs: Outputs, rows: list, rejected: list, total: int) -> None:
     frame = pd.DataFrame(rows, columns=list(tables.PROMPTS.columns)).sort_values("study_id", kind="stable")
     marked = [row.study_id for row in frame.itertuples() if markers.count(row.text) or markers.count(row.prompt)]
-    if marked:
+    if settings.keep_markers:
+        own = frame["study_id"].isin(marked)
+        frame["origin"] = frame["origin"].mask(own, tables.MARKED + frame["origin"])
+        job.log.warning("ABLATION: %d of %d prompts hold marks of an earlier de-identification", own.sum(), len(frame))
+    elif marked:
         raise job.JobError(
             f"marks of an earlier de-identification are left in {len(marked)} studies: {', '.join(marked[:10])}; "
             "anonymize takes them out, so that the sections must come from its output"

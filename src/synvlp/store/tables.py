@@ -118,11 +118,14 @@ PROMPTS = Table(
         "split": TEXT,
         "text": TEXT,  # impression and findings, cleaned
         "prompt": TEXT,  # impression first, short enough for the generator's text encoder
-        "origin": TEXT,  # report, note, caption (from labels where there is no text), or written (from concepts)
+        "origin": TEXT,  # report, note, caption (from labels, where no text is) or written (from concepts); see MARKED
     },
     key=("study_id",),
 )
 
+# How the origin begins of a text in which marks of a de-identification (___, XXXX) were left. Only an ablation of what
+# generators memorize has such texts; no encoder reads them.
+MARKED = "marked "
 # Sets of concepts that reports are to be written from: findings first, then anatomy.
 SETS = Table("sets", {"study_id": TEXT, "concepts": TEXTS}, key=("study_id",))
 
@@ -185,6 +188,73 @@ SHARD = Table(
         "saturated": NUMBER,  # share of pixels that are 0 or 255
     },
     key=("study_id", "draw"),
+)
+
+# Features of images in one space, for the measures of their quality.
+EMBEDDED = Table(
+    "embedded images",
+    {
+        "study_id": TEXT,
+        "draw": WHOLE,  # 0 for real images
+        "features": pa.list_(pa.float32()),
+    },
+    key=("study_id", "draw"),
+)
+
+# Each synthetic image's nearest training image in each feature space.
+NEAREST = Table(
+    "nearest training images",
+    {
+        "study_id": TEXT,
+        "draw": WHOLE,
+        "split": TEXT,  # of the prompt
+        "marked": FLAG,  # whether marks of a de-identification were left in the prompt (an ablation)
+        "space": TEXT,
+        "nearest": TEXT,  # study of the nearest training image
+        "distance": NUMBER,
+        "second": NUMBER,  # distance to the nearest training image of another patient than that one's
+        "heldout": NUMBER,  # distance to the nearest held-out image of another patient than the prompt's
+        "nearer": NUMBER,  # probability that training is nearer, of equal numbers of both
+        "own": NUMBER,  # share of other patients' images that are farther than its own study's; NaN: it has none
+    },
+    key=("space", "study_id", "draw"),
+)
+
+# What a classifier and an image-text encoder make of synthetic and of held-out real images.
+AGREEMENT = Table(
+    "agreement with prompts",
+    {
+        "study_id": TEXT,
+        "draw": WHOLE,  # 0 for real images
+        "patient_id": TEXT,
+        "kind": TEXT,  # synthetic or real
+        "label": TEXT,  # the finding; "" for the rank of the own prompt
+        "score": NUMBER,  # log odds of the finding, or the rank, 1 the first
+        "target": WHOLE,  # whether the report has the finding, 0 or 1; -1 for ranks
+    },
+    key=("kind", "label", "study_id", "draw"),
+)
+
+# The measures of all sets of synthetic images, one row each, beside what real images reach.
+QUALITY = Table(
+    "quality of synthetic images",
+    {
+        "generator": TEXT,
+        "corpus": TEXT,  # whose prompts
+        "measure": TEXT,
+        "space": TEXT,  # feature space; "" where there is none
+        "group": TEXT,  # which images, prompts or findings; "" for all
+        "value": NUMBER,
+        "low": NUMBER,  # 95 % interval
+        "high": NUMBER,
+        "n": WHOLE,
+        "reference_kind": TEXT,  # floor, ceiling or real
+        "reference": NUMBER,  # the same figure of real images
+        "reference_low": NUMBER,
+        "reference_high": NUMBER,
+        "reference_n": WHOLE,
+    },
+    key=("generator", "corpus", "measure", "space", "group"),
 )
 
 # Pairs for pre-training; row i belongs to row i of the pixels beside it.

@@ -22,6 +22,7 @@ _SECTIONS = (  # what the page links to at its top: name, anchor, and the parts 
     ("Tables", "tables", "tables"),
     ("Examples", "examples", "examples"),
     ("Pictures", "pictures", "pictures"),
+    ("Synthetic images", "quality", "quality"),
     ("Anonymization", "privacy", "audits", "measures"),
     ("Written reports", "written", "writings"),
     ("Screening", "screening", "screenings"),
@@ -63,6 +64,8 @@ class Inputs(job.Files):
     writings: list[Path] = job.setting([], "audits of written reports (JSON)")
     screenings: list[Path] = job.setting([], "summaries of the screening of synthetic images (JSON)")
     rejected: list[Path] = job.setting([], "lists of rejected input (CSV)")
+    quality_table: Path | None = job.optional_file("measures of the synthetic images (Markdown)")
+    quality_figure: Path | None = job.optional_file("the same as a figure (PNG or SVG)")
     config: Path | None = job.optional_file("the study's settings (YAML or JSON), shown as they are")
 
 
@@ -95,6 +98,8 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         "figures": [(title_of(path), data_uri(path)) for path in inputs.figures],
         "pictures": [(title, data_uri(path)) for title, path in titled(settings, inputs, "picture")],
         "examples": examples(settings, inputs.examples),
+        "quality": (*task_table(inputs.quality_table),) if inputs.quality_table else (),
+        "quality_figure": data_uri(inputs.quality_figure) if inputs.quality_figure else "",
         "rejected": rejections(titled(settings, inputs, "rejected"), settings.shown_reasons),
         **compared(inputs.comparison, settings.reference),
     }

@@ -33,7 +33,7 @@ rule partition:
 rule synthesize:
     input:
         prompts="<results>/images/prompts/{corpus}/{shard}.parquet",
-        pipeline=list(PIPELINE.values()),
+        pipeline=lambda w: study.generator_files(w.generator),
     output:
         shard_file="<results>/images/{generator}/{corpus}/shards/{shard}.parquet",
     log:
@@ -60,7 +60,7 @@ rule screen:
             shard=range(study.parts.images.shards),
         ),
         prompts="<results>/reports/{corpus}/prompts.parquet",
-        pipeline=list(PIPELINE.values()),
+        pipeline=lambda w: study.generator_files(w.generator),
     output:
         images="<results>/images/{generator}/{corpus}/images.parquet",
         rejected="<results>/images/{generator}/{corpus}/rejected.csv",

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from synvlp import provenance, study
+from synvlp import kinds, provenance, study
 from synvlp.cli import VERBS, limits
 
 
@@ -46,6 +46,7 @@ PLACES = {
     "train-diffusion": "generators.NAME.train_diffusion (kind: diffusion)",
     "finetune-diffusion": "generators.NAME.finetune_diffusion (kind: finetuned)",
     "adopt-pipeline": "generators.NAME.adopt_pipeline (kind: published)",
+    **{f"train-{kind}": f"generators.NAME.train_{kind} (kind: {kind})" for kind in kinds.trained()},
     "partition": "images.partition",
     "synthesize": "images.synthesize",
     "screen": "images.screen",

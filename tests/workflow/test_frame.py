@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,8 @@ from synvlp.study import JOBS
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "rules").glob("*.smk"))
+# Wildcards in the names of modules and verbs.
+CHOSEN = {"method": "gloria", "kind": "vae"}
 TARGETS = {"all", "corpora", "reports", "generators", "images", "encoders", "tasks", "tables"}
 
 
@@ -45,15 +48,15 @@ def test_every_stage_has_its_target():
 def test_every_rule_calls_the_verb_of_its_job():
     for name, (module, _) in JOBS.items():
         verb = re.search(r'"synvlp ([\w{}.-]+)', rules()[name])[1]
-        called = verb.replace("{wildcards.method}", "gloria")
-        assert cli.VERBS[called] == module.format(method="gloria"), name
+        called = verb.format(wildcards=SimpleNamespace(**CHOSEN))
+        assert cli.VERBS[called] == module.format(**CHOSEN), name
 
 
 def test_every_option_of_a_rule_exists():
     import importlib
 
     for name, (module, _) in JOBS.items():
-        job = importlib.import_module(module.format(method="gloria"))
+        job = importlib.import_module(module.format(**CHOSEN))
         known = {
             f"--{option.replace('_', '-')}"
             for part in (job.Inputs, job.Outputs, job.Settings)
@@ -97,7 +100,7 @@ from synvlp import cli, study
 cli.overview()
 study.schema()
 for module, _ in study.JOBS.values():
-    study.options(module.removeprefix("synvlp.").format(method="mgca"))
+    study.options(module.removeprefix("synvlp.").format(method="mgca", kind="gan"))
 """
     assert not imported(code) & HEAVY
 

@@ -185,9 +185,9 @@ def test_a_broken_generator_says_what_is_wrong(prompts, generators, tmp_path, ch
 
 
 def test_files_of_two_generators_or_of_none_are_refused(prompts, generators, tmp_path):
-    with pytest.raises(job.JobError, match="one model_index.json or generator.json, not 2"):
+    with pytest.raises(job.JobError, match=r"one model_index\.json or generator\.json, not 2"):
         drawn(tmp_path, prompts, [*generators["vae"], *generators["gan"]])
-    with pytest.raises(job.JobError, match="one model_index.json or generator.json, not 0"):
+    with pytest.raises(job.JobError, match=r"one model_index\.json or generator\.json, not 0"):
         drawn(tmp_path, prompts, generators["vae"][1:])
 
 

@@ -170,8 +170,9 @@ class Game:
 
     def _step(self, side: str, loss: Tensor, step: int) -> None:
         settings, optimizer, player = self.settings, self.optimizers[side], self.players[side]
-        if not math.isfinite(float(loss)):
-            raise job.JobError(f"the {side}'s loss is {float(loss)} at step {step + 1}; lower rate = {settings.rate:g}")
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise job.JobError(f"the {side}'s loss is {value} at step {step + 1}; lower rate = {settings.rate:g}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.group.average_gradients(player.parameters())

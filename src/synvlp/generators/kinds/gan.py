@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Settings(options.Prompted):
     steps: int = job.setting(1200, "steps of each player", ge=1)
     batch: int = job.setting(16, "real images per step, and as many drawn ones", ge=1)
-    accumulation: Literal[1] = job.setting(1, "passes per step; more than one is not offered")
+    accumulation: int = job.setting(1, "passes per step; more than one is not offered", ge=1, le=1)
     rate: float = job.setting(2e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     discriminator_rate: float = job.setting(1.0, "learning rate of the discriminator, as a multiple of `rate`", gt=0)
     weight_decay: float = job.setting(0.0, "AdamW's weight decay", ge=0)

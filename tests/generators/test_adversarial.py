@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from synvlp import job
-from synvlp.generators import adversarial, vocabulary
+from synvlp.generators import adversarial, prompted, vocabulary
 from synvlp.generators.kinds import gan as training
-from synvlp.models import gan
+from synvlp.models import gan, parallel
 
 SCORES = {
     "real": torch.tensor([2.0, -0.5, 0.3]),
@@ -132,6 +132,27 @@ def test_each_player_has_weights_of_its_own(tools):
     players = training.build(training.Settings(**tools.gan), tokenizer)
     first, second = (players[side]["text_encoder"].state_dict() for side in adversarial.SIDES)
     assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_it_draws_follows_the_text(corpus, tools):
+    settings = training.Settings(
+        **tools.gan
+        | {"channels": [16, 16], "steps": 120, "batch": 16, "validate_every": 120}
+        | {"penalty_every": 8, "average": 0.9, "text_width": 32}
+    )
+    seen, _ = prompted.read(settings, training.Inputs(**corpus))
+    tokenizer = vocabulary.train(seen.prompt, 600, 12)
+    players, data = training.build(settings, tokenizer), prompted.tokenized(tokenizer, seen)
+    scratch = job.Scratch("synvlp.generators.kinds.gan", settings, job.Files())
+    best, curve = adversarial.fit(players, settings, scratch, torch.device("cpu"), data, data, parallel.ALONE)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        made = adversarial.generate(best, torch.randn(16, best["network"].noise), data.ids)[:, 0]
+    brighter = (made[:, :, :8].mean((1, 2)) - made[:, :, 8:].mean((1, 2))).numpy()
+    left = np.array(["left" in prompt for prompt in seen.prompt])
+    assert ((brighter > 0.2) == left).all() and ((brighter < -0.2) == ~left).all()
+    scores = {row["name"]: row["value"] for row in curve if row["phase"] == "train"}
+    assert scores["score_wrong"] < scores["score_real"] - 1  # it tells whose text it is
 
 
 @pytest.mark.parametrize(

@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Prompted):
-    steps: int = job.setting(900, "optimizer steps", ge=1)
+    steps: int = job.setting(700, "optimizer steps", ge=1)
     batch: int = job.setting(32, "images per pass", ge=1)
     rate: float = job.setting(3e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     channels: list[int] = job.setting(
-        [16, 32, 48, 64], "channels per scale; the first has half the image's sides, each further one half of those",
+        [16, 32, 48, 64, 64], "channels per scale: the first has half the image's sides, each further half of that",
         min_length=1,
     )  # fmt: skip
     latents: list[int] = job.setting(
-        [8, 4, 2], "channels of the latents of the coarsest scales, the coarsest first", min_length=1
+        [24, 6], "channels of the latents of the coarsest scales, the coarsest first", min_length=1
     )
     groups: int = job.setting(4, "groups of the normalization; divides each of `channels`", ge=1)
     heads: int = job.setting(4, "attention heads of the scales with latents; divides their channels", ge=1)
     edges: float = job.setting(0.5, "weight of the absolute error of the differences between neighbouring pixels", ge=0)
-    divergence: float = job.setting(0.05, "weight β of the divergence of posteriors from priors, per pixel", ge=0)
-    divergence_warmup: int = job.setting(200, "steps over which β rises from 0", unit="steps", ge=0)
+    divergence: float = job.setting(0.15, "weight β of the divergence of posteriors from priors, per pixel", ge=0)
+    divergence_warmup: int = job.setting(150, "steps over which β rises from 0", unit="steps", ge=0)
     free: float = job.setting(0.5, "divergence of a channel of latents that costs nothing", unit="nats", ge=0)
 
 

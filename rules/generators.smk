@@ -1,14 +1,11 @@
-"""Generators: image-text pairs, or published weights, become a text-to-image pipeline that diffusers opens."""
+"""Generators: image-text pairs, or published weights, become files that draw images for texts."""
 
-from synvlp.models.pipeline import FILES
+from synvlp import kinds
 
 FOLDER = "<results>/generators/{generator}"
-PIPELINE = {name: f"{FOLDER}/pipeline/{path}" for name, path in FILES.items()}
-CURVES = {
-    "curve": f"{FOLDER}/curve.csv",
-    "curve_picture": f"{FOLDER}/curve.png",
-    "samples": f"{FOLDER}/samples.png",
-}
+PIPELINE = kinds.files("{generator}", "diffusion")
+TRAINED = kinds.files("{generator}", "{kind}") | kinds.pictures("{generator}", "{kind}")
+CURVES = kinds.pictures("{generator}", "diffusion")
 PAIRS = {
     "images": lambda w: f"<results>/corpora/{study.parts.generators[w.generator].corpus}/images.parquet",
     "studies": f"{FOLDER}/pairs/studies.parquet",
@@ -18,7 +15,7 @@ PAIRS = {
 
 rule generators:
     input:
-        [expand(PIPELINE["model_index"], generator=wanted["generator"]) for wanted in study.image_sets()],
+        [study.generator_files(wanted["generator"]) for wanted in study.image_sets()],
 
 
 rule select_pairs:
@@ -101,6 +98,33 @@ rule train_diffusion:
         " --tokenizer {output.tokenizer} --tokenizer-config {output.tokenizer_config}"
         " --unet-config {output.unet_config} --unet-weights {output.unet_weights}"
         " --vae-config {output.vae_config} --vae-weights {output.vae_weights}"
+        " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
+        " {params.settings} > {log} 2>&1"
+
+
+rule train_generator:
+    input:
+        **PAIRS,
+    output:
+        **TRAINED,
+    log:
+        "<logs>/train_generator/{generator}/{kind}.log",
+    benchmark:
+        "<benchmarks>/train_generator/{generator}/{kind}.tsv"
+    wildcard_constraints:
+        kind="|".join(kinds.trained()),
+    threads: study.processes("train_generator")
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(2880),
+        gpu=study.processes("train_generator"),
+    params:
+        settings=study.settings("train_generator"),
+        code=study.code("train_generator"),
+    shell:
+        "synvlp train-{wildcards.kind} --images {input.images} --studies {input.studies} --prompts {input.prompts}"
+        " --index {output.index} --weights {output.weights}"
+        " --tokenizer {output.tokenizer} --tokenizer-config {output.tokenizer_config}"
         " --curve {output.curve} --curve-picture {output.curve_picture} --samples {output.samples}"
         " {params.settings} > {log} 2>&1"
 

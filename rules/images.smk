@@ -36,7 +36,7 @@ rule partition:
 rule synthesize:
     input:
         prompts="<results>/images/prompts/{corpus}/{shard}.parquet",
-        pipeline=list(PIPELINE.values()),
+        pipeline=lambda w: study.generator_files(w.generator),
     output:
         shard_file="<results>/images/{generator}/{corpus}/shards/{shard}.parquet",
     log:
@@ -65,7 +65,7 @@ rule screen:
             shard=range(study.parts.images.shards),
         ),
         prompts=lambda w: study.prompts_file(w.corpus),
-        pipeline=list(PIPELINE.values()),
+        pipeline=lambda w: study.generator_files(w.generator),
     output:
         images="<results>/images/{generator}/{corpus}/images.parquet",
         rejected="<results>/images/{generator}/{corpus}/rejected.csv",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from synvlp import processes, provenance, registry
 from synvlp.concepts import writers
+from synvlp.generators import kinds
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -40,6 +41,7 @@ VERBS = {
     "train-diffusion": "synvlp.generators.diffusion",
     "finetune-diffusion": "synvlp.generators.finetune",
     "adopt-pipeline": "synvlp.generators.adopt",
+    **{f"train-{kind}": f"synvlp.generators.kinds.{kind}" for kind in kinds.names()},
     "partition": "synvlp.images.partition",
     "synthesize": "synvlp.images.synthesize",
     "screen": "synvlp.images.screen",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from synvlp import quality
+from synvlp import kinds, quality
 from synvlp.encoders.trainer import Training
 from synvlp.generators import autoencoder, diffusion
 from synvlp.store import files
@@ -26,6 +26,8 @@ RATES = files.read_json(Path(__file__).with_name("rates.json"))
 TRAIN, DRAWN = 0.7, 0.8
 # Bytes of a diffusers pipeline of Stable Diffusion 1 or 2 in float32, and of one from scratch.
 PIPELINE = {"stable_diffusion": 4.3e9, "scratch": 7e6}
+# Bytes of a generator that trains in one job, by its kind; "" for kinds of which nothing is known.
+ONE_PASS = {"vae": 3.4e6, "gan": 2.1e6, "": 3e6}
 IMAGE_ENCODER = {"resnet18": 45e6, "resnet50": 94e6}
 FEATURES = {"resnet18": 512, "resnet50": 2048}
 # Published feature spaces: network of rates.json, and pixels a side of its input.
@@ -142,8 +144,17 @@ class Sizes:
             config = Path(part.adopt_pipeline.pipeline_folder) / "unet/config.json"
             side = files.read_json(self.root / config)["sample_size"] * 8 if (self.root / config).is_file() else 512
             return "stable_diffusion", side, 1
+        if part.kind in kinds.trained():
+            return part.kind, *_one_pass(getattr(part, f"train_{part.kind}"))
         chosen, default = part.train_diffusion, diffusion.Settings.model_fields["channels"].default
         return "scratch", chosen.image_size, levels(chosen.channels) / levels(default)
+
+
+def _one_pass(chosen: Any) -> tuple[float, float]:
+    """Side of the images, and size relative to the default one, of a generator's settings, as far as they say."""
+    default = type(chosen).model_fields["channels"].default if hasattr(chosen, "channels") else None
+    scale = levels(chosen.channels) / levels(default) if default else 1
+    return getattr(chosen, "image_size", 64), scale
 
 
 def levels(channels: list[float]) -> float:
@@ -156,7 +167,7 @@ DECODER = levels([16, 32, 64, 128, 256])
 
 def forward(network: str, side: float, scale: float = 1) -> float:
     """TFLOP of one image of `side` pixels through a network of rates.json."""
-    known = RATES["networks"][network]
+    known = RATES["networks"].get(network) or RATES["networks"]["one pass"]
     return scale * known["gflop"] / 1000 * (side / known["side"]) ** 2
 
 
@@ -203,9 +214,16 @@ def diffusion_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     return passed(settings) * (3 * forward(network, side, scale) + forward(f"{network} encoder", side))
 
 
+def one_pass_work(job: Any, settings: Settings, sizes: Sizes) -> float:
+    network, side, scale = sizes.generator(job.wildcards["generator"])
+    return passed(settings) * forward(f"{network} training", side, scale)
+
+
 def drawing_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     network, side, scale = sizes.generator(job.wildcards["generator"])
     side = settings.number("size", side)
+    if network in kinds.trained():
+        return drawn(job, settings, sizes) * forward(network, side, scale)
     passes = settings.number("steps") * (2 if settings.number("guidance") > 1 else 1)
     once = passes * forward(network, side, scale) + forward(f"{network} decoder", side)
     return drawn(job, settings, sizes) * once
@@ -339,6 +357,7 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
     "train_autoencoder": autoencoder_work,
     "train_diffusion": diffusion_work,
     "finetune_diffusion": diffusion_work,
+    "train_generator": one_pass_work,
     "synthesize": drawing_work,
     "screen": screening_work,
     "embed_images": embedding_work,
@@ -373,6 +392,9 @@ def written(job: Any, settings: Settings, sizes: Sizes) -> float:
     if job.rule in {"train_diffusion", "finetune_diffusion", "adopt_pipeline"}:
         network, _, scale = sizes.generator(names["generator"])
         return PIPELINE[network] * scale
+    if job.rule == "train_generator":
+        network, _, scale = sizes.generator(names["generator"])
+        return ONE_PASS.get(network, ONE_PASS[""]) * scale
     if job.rule == "build_pairs":
         return studies(job, settings, sizes) * settings.number("image_size") ** 2
     if job.rule == "pretrain":
@@ -396,7 +418,7 @@ def weights(job: Any, settings: Settings, sizes: Sizes) -> float:
 
 def state(job: Any, settings: Settings, sizes: Sizes) -> float:
     """Bytes of the state that a training job saves in the scratch folder while it runs."""
-    trains = {"train_diffusion", "finetune_diffusion", "pretrain"}
+    trains = {"train_diffusion", "finetune_diffusion", "train_generator", "pretrain"}
     return STATE * written(job, settings, sizes) if job.rule in trains else 0
 
 

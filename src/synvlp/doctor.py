@@ -23,7 +23,7 @@ import psutil
 from packaging.markers import Marker
 from packaging.version import Version
 
-from synvlp import provenance
+from synvlp import kinds, provenance
 from synvlp.job import size_of
 from synvlp.models.pipeline import WEIGHTS
 from synvlp.store import files
@@ -44,6 +44,7 @@ KINDS = {
     "diffusion": ("train_autoencoder", "train_diffusion"),
     "finetuned": ("finetune_diffusion",),
     "published": ("adopt_pipeline",),
+    **dict.fromkeys(kinds.trained(), ("train_generator",)),
 }
 
 # Setting -> the files that its folder must hold; "a|b": one of them.
@@ -236,7 +237,9 @@ def processor(study: Study, rules: Path = RULES) -> list[Row]:
 def largest_job(study: Study, rules: Path = RULES) -> tuple[int, str]:
     """The most memory (MB) that a rule of the study asks for, and its name; (0, "") where there are no rules."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(rules.glob("*.smk")))
-    unused = {rule for kind, names in KINDS.items() if kind not in _kinds(study) for rule in names}
+    there = _kinds(study)
+    unused = {rule for names in KINDS.values() for rule in names}
+    unused -= {rule for kind, names in KINDS.items() if kind in there for rule in names}
     found = [
         (int(asked[1]), name)
         for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, flags=re.M | re.S)

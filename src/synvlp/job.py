@@ -228,12 +228,14 @@ def _on_signal(number: int, frame: object) -> None:
 def digest_of(module: str, settings: Settings, inputs: Files) -> str:
     """Stands for all that a job's result depends on: its settings, its code, the content of its inputs and of folders.
 
-    A folder that a setting names (`…_folder`) is read as its JSON, text and safetensors files.
+    A folder that a setting names (`…_folder`) is read as its JSON, text and safetensors files. A job that imports
+    modules by their names says which, with a function `imports_by_name(inputs)` in its module.
     """
     folders = [Path(value) for name, value in settings if name.endswith("_folder") and value]
     inside = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in _READ_IN_FOLDERS]
     read = [_checksum(path, path.stat().st_mtime_ns) for path in (*inputs.paths(), *inside)]
-    return provenance.digest([module, settings.flags(), provenance.fingerprint(module), *read])
+    named = getattr(sys.modules.get(module), "imports_by_name", lambda inputs: ())(inputs)
+    return provenance.digest([module, settings.flags(), provenance.fingerprint(module, *named), *read])
 
 
 @functools.cache

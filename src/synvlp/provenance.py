@@ -45,21 +45,22 @@ def digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
-def fingerprint(module: str) -> str:
-    """Digest of a module's code and of everything in synvlp that it imports, at any depth.
+def fingerprint(*modules: str) -> str:
+    """Digest of the code of modules and of everything in synvlp that they import, at any depth.
 
-    Raises ValueError if there is no such module.
+    A job that imports modules by their names is all of these together. Raises ValueError if there is no such module.
     """
-    return digest(f"{name} {_code(name)}" for name in sorted(closure(module)))
+    return digest(f"{name} {_code(name)}" for name in sorted(closure(*modules)))
 
 
 @functools.cache
-def closure(module: str) -> frozenset[str]:
-    """The synvlp modules that running `module` can import, itself included; also inside functions."""
-    if _path(module) is None:
-        raise ValueError(f"there is no module {module}")
+def closure(*modules: str) -> frozenset[str]:
+    """The synvlp modules that running `modules` can import, themselves included; also inside functions."""
+    for module in modules:
+        if _path(module) is None:
+            raise ValueError(f"there is no module {module}")
     seen: set[str] = set()
-    todo = [module]
+    todo = list(modules)
     while todo:
         name = todo.pop()
         if name not in seen:
@@ -68,10 +69,10 @@ def closure(module: str) -> frozenset[str]:
     return frozenset(seen)
 
 
-def sources(module: str) -> list[Path]:
-    """The files of a module's code: its own, those of all that it imports, and the data that they read."""
+def sources(*modules: str) -> list[Path]:
+    """The files of modules' code: their own, those of all that they import, and the data that they read."""
     found = set()
-    for name in closure(module):
+    for name in closure(*modules):
         found |= {_path(name), *_data(name)}
     return sorted(found)
 

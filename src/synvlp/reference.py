@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from synvlp import provenance, registry, study
+from synvlp import kinds, provenance, registry, study
 from synvlp.cli import VERBS, limits
 from synvlp.concepts import writers
 
@@ -54,6 +54,7 @@ PLACES = {
     "train-diffusion": "generators.NAME.train_diffusion (kind: diffusion)",
     "finetune-diffusion": "generators.NAME.finetune_diffusion (kind: finetuned)",
     "adopt-pipeline": "generators.NAME.adopt_pipeline (kind: published)",
+    **{f"train-{kind}": f"generators.NAME.train_{kind} (kind: {kind})" for kind in kinds.trained()},
     "partition": "images.partition",
     "synthesize": "images.synthesize",
     "screen": "images.screen",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
-from synvlp import provenance, quality, registry, sources
+from synvlp import kinds, provenance, quality, registry, sources
 from synvlp.concepts import writers
 from synvlp.job import Settings
 
@@ -133,6 +133,14 @@ def schema() -> type[Section]:
             adopt_pipeline=(options("generators.adopt"), ...),
         )
     )
+    for kind in kinds.trained():
+        generator |= create_model(
+            f"{kind} generator",
+            __base__=Section,
+            kind=(Literal[kind], ...),
+            corpus=from_corpus,
+            **{f"train_{kind}": _part(f"generators.kinds.{kind}")},
+        )
     measured = create_model(
         "measured images",
         __base__=Section,
@@ -363,7 +371,14 @@ class Study:
 
     def code(self, rule: str) -> Callable[[Any], str]:
         """For a rule's `params: code=`: the fingerprint of all code that its job runs."""
-        return lambda w: provenance.fingerprint(module_of(rule, w))
+        return lambda w: provenance.fingerprint(*self.modules(rule, dict(w.items())))
+
+    def modules(self, rule: str, wildcards: Mapping[str, str]) -> tuple[str, ...]:
+        """A job's own module, and those that it imports by their names: who draws for a generator of some kind."""
+        module = module_of(rule, wildcards)
+        if rule not in DRAWING:
+            return (module,)
+        return module, kinds.sampler(self.parts.generators[wildcards["generator"]].kind)
 
     def keys(self, rule: str, wildcards: Mapping[str, str]) -> list[str]:
         """The keys of the config that a job's settings and inputs come from: "encoders.gloria", "images.shards", …
@@ -377,17 +392,19 @@ class Study:
             found += [f"encoders.pretrain.{name}" for name in self.parts.encoders.pretrain if name not in own]
         return sorted(found)
 
-    def fingerprints(self) -> dict[str, str]:
-        """Module of every job of the study -> fingerprint of its code."""
-        kinds = {part.writer.kind for part in self.parts.concepts.written.values()} or {"template"}
-        modules = {
-            module_of(rule, {"method": method, "task": task, "writer": kind})
-            for rule in JOBS
-            for method in self.parts.encoders.methods
-            for task in registry.tasks()
-            for kind in kinds
+    def fingerprints(self) -> dict[tuple[str, ...], str]:
+        """Modules of every job of the study -> fingerprint of their code."""
+        generators = [{"generator": name, "kind": part.kind} for name, part in self.parts.generators.items()]
+        tasks = [{"task": task} for task in registry.tasks()]
+        several: dict[str, list[dict[str, str]]] = {
+            "pretrain": [{"method": method} for method in self.parts.encoders.methods],
+            "train_generator": [found for found in generators if found["kind"] in kinds.trained()],
+            "write_reports": [{"writer": part.writer.kind} for part in self.parts.concepts.written.values()],
+            **dict.fromkeys(DRAWING, generators),
+            "align": tasks,
         }
-        return {module: provenance.fingerprint(module) for module in sorted(modules)}
+        found = {self.modules(rule, wildcards) for rule in JOBS for wildcards in several.get(rule, [{}])}
+        return {modules: provenance.fingerprint(*modules) for modules in sorted(found)}
 
     def names(self, section: str, /, **having: str) -> str:
         """A regular expression of the names in a section, for wildcard constraints.
@@ -485,9 +502,7 @@ class Study:
         They are inputs of the rule, so that another version of the pipeline is noticed.
         """
         part = self.parts.generators[generator]
-        folder = Path(
-            getattr(part, {"finetuned": "finetune_diffusion", "published": "adopt_pipeline"}[part.kind]).pipeline_folder
-        )
+        folder = Path(getattr(part, kinds.FROM_PIPELINE[part.kind]).pipeline_folder)
         endings = {".json", ".txt", ".safetensors"}
         return sorted(str(path) for path in folder.rglob("*") if path.suffix in endings) or [
             str(folder / "model_index.json")
@@ -504,9 +519,17 @@ class Study:
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
         found += self.quality.from_outside()
         for generator in sorted({item["generator"] for item in [*self.image_sets(), *self.quality.sets()]}):
-            if self.parts.generators[generator].kind != "diffusion":
+            if self.parts.generators[generator].kind in kinds.FROM_PIPELINE:
                 found += self.pipeline_source(generator)
         return [path for path in found if path]
+
+    def generator_files(self, generator: str) -> list[str]:
+        """The files of a generator, whichever kind it is of."""
+        return list(kinds.files(generator, self.parts.generators[generator].kind).values())
+
+    def generator_pictures(self, generator: str) -> dict[str, str]:
+        """A generator's loss curve and its samples: "curve", "curve_picture", "samples"."""
+        return kinds.pictures(generator, self.parts.generators[generator].kind)
 
     def beside_manifest(self, kind: str) -> Callable[[Any], list[str]]:
         """For the rule that reads a manifest: the files of a kind that lie beside it (see corpora.manifest)."""
@@ -662,12 +685,12 @@ class Study:
                 )
                 for item, (title, folder) in zip(sets, images.items(), strict=True)
             },
-            **{f"Samples of {name}": f"<results>/generators/{name}/samples.png" for name in trained},
+            **{f"Samples of {name}": self.generator_pictures(name)["samples"] for name in trained},
             **{
                 f"What the autoencoder of {name} keeps": f"<results>/generators/{name}/autoencoder/reconstructions.png"
                 for name in scratch
             },
-            **{f"Loss of {name}": f"<results>/generators/{name}/curve.png" for name in trained},
+            **{f"Loss of {name}": self.generator_pictures(name)["curve_picture"] for name in trained},
             **{
                 f"Loss of {method}, {source}": f"<results>/encoders/{method}/{source}/seed-{first}/curve.png"
                 for method in self.parts.encoders.methods
@@ -914,19 +937,27 @@ def _drawing() -> list[str]:
     return list(importlib.import_module("synvlp.images.drawing").Settings.model_fields)
 
 
+def _synthesize(study: Study, w: Any) -> dict[str, Any]:
+    return kinds.drawing(study.parts.generators[w.generator].kind, _all(study.parts.images.synthesize))
+
+
 def _repeats(study: Study, w: Any) -> dict[str, Any]:
     """Several images of each chosen prompt, drawn as all others are."""
     return {**JOBS["synthesize"][1](study, w), "copies": study.parts.images.quality.images_per_prompt}
 
 
 def _screen(study: Study, w: Any) -> dict[str, Any]:
-    drawing = {name: getattr(study.parts.images.synthesize, name) for name in _drawing()}
+    drawing = {name: value for name, value in _synthesize(study, w).items() if name in _drawing()}
     return {**drawing, **_all(study.parts.images.screen)}
 
 
 def _pairs(study: Study, w: Any) -> dict[str, Any]:
     own = study.parts.pair_sets[w.pair_set]
     return {**_all(study.parts.encoders.build_pairs), **{name: getattr(own, name) for name in OF_A_SET}}
+
+
+def _train_generator(study: Study, w: Any) -> dict[str, Any]:
+    return _all(getattr(study.parts.generators[w.generator], f"train_{w.kind}"))
 
 
 def _runs(study: Study, task: str | None = None) -> dict[str, list]:
@@ -1028,8 +1059,9 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
         "synvlp.generators.adopt",
         lambda s, w: _all(s.parts.generators[w.generator].adopt_pipeline),
     ),
+    "train_generator": ("synvlp.generators.kinds.{kind}", _train_generator),
     "partition": ("synvlp.images.partition", lambda s, w: _all(s.parts.images.partition)),
-    "synthesize": ("synvlp.images.synthesize", lambda s, w: _all(s.parts.images.synthesize)),
+    "synthesize": ("synvlp.images.synthesize", _synthesize),
     "screen": ("synvlp.images.screen", _screen),
     "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
     "embed_images": ("synvlp.images.quality.embed", quality.embedding),
@@ -1082,6 +1114,9 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
 }
 
 
+# Rules whose job imports, by its name, the module that draws for a generator's kind.
+DRAWING = ("synthesize", "screen", "draw_repeats")
+
 _RUNS = ("sources", "encoders.methods", "encoders.only", "encoders.baselines", "encoders.seeds", "tasks.datasets")
 _SET = ("tasks.datasets.{dataset}",)
 _MEASURED = ("images.quality.measure", "images.quality.image_sets", "sources", "pair_sets")
@@ -1113,6 +1148,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "train_diffusion": ("generators.{generator}.train_diffusion",),
     "finetune_diffusion": ("generators.{generator}.finetune_diffusion",),
     "adopt_pipeline": ("generators.{generator}.adopt_pipeline",),
+    "train_generator": ("generators.{generator}.train_{kind}",),
     "partition": ("images.partition", "images.shards"),
     "synthesize": ("images.synthesize",),
     "screen": ("images.screen", "images.synthesize", "images.shards"),

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 
 from synvlp import job
-from synvlp.generators import autoencoder, denoising, diffusion, loop, pairs
+from synvlp.generators import autoencoder, denoising, diffusion, loop, pairs, prompted, variational, vocabulary
+from synvlp.generators.kinds import vae
 from synvlp.models import device, parallel
 from synvlp.models import pipeline as pipelines
 
 CPU = torch.device("cpu")
+KINDS = {"autoencoder": autoencoder, "diffusion": diffusion, "vae": vae}
 
 
 def measured(name: str, settings: job.Distributed, inputs: job.Files, group: parallel.Group) -> dict:
@@ -29,9 +31,8 @@ def measured(name: str, settings: job.Distributed, inputs: job.Files, group: par
     Where several processes train, the last one is asked to stop after the first step, and all go on from there.
     """
     with exact():
-        network, loss_of, validate, count = {"autoencoder": of_images, "diffusion": of_latents}[name](
-            settings, inputs, group
-        )
+        parts = {"autoencoder": of_images, "diffusion": of_latents, "vae": of_texts}[name]
+        network, loss_of, validate, count = parts(settings, inputs, group)
         rows = loop.batch_rows(count, settings.batch, 0, settings.seed)
         torch.manual_seed(0)
         with group.dropout():
@@ -42,7 +43,7 @@ def measured(name: str, settings: job.Distributed, inputs: job.Files, group: par
         found |= {f"gradient {name}": value.grad for name, value in network.named_parameters()}
 
         def trained() -> tuple[torch.nn.Module, list[dict]]:
-            scratch = job.Scratch(f"synvlp.generators.{name}", settings, inputs)
+            scratch = job.Scratch(KINDS[name].__name__, settings, inputs)
             return loop.fit(network, settings, scratch, CPU, loss_of, validate, count=count, group=group)
 
         if group.size > 1:
@@ -114,12 +115,28 @@ def of_latents(settings, inputs, group):
     )
 
 
+def of_texts(settings, inputs, group):
+    """The variational autoencoder and its text encoder with their losses, as `vae.run` has them."""
+    train, held_out = prompted.read(settings, inputs)
+    tokenizer = vocabulary.train(train.prompt, settings.vocabulary, settings.tokens)
+    seen, unseen = (prompted.tokenized(tokenizer, split) for split in (train, held_out))
+    objective = variational.Objective(settings.model_copy(update={"batch": 2}), CPU, group)
+    network = torch.nn.ModuleDict(
+        {"network": vae.build(settings), "text_encoder": vocabulary.text_encoder(settings, tokenizer)}
+    )
+    return (
+        network,
+        lambda net, rows: objective.losses(net, seen, rows),
+        lambda net: objective.validate(net, unseen),
+        len(seen),
+    )
+
+
 def main(cases: Path, results: Path) -> None:
     group = None
     found = {}
-    kinds = {"autoencoder": autoencoder, "diffusion": diffusion}
     for name, case in json.loads(cases.read_text()).items():
-        settings, inputs = kinds[name].Settings(**case["settings"]), kinds[name].Inputs(**case["inputs"])
+        settings, inputs = KINDS[name].Settings(**case["settings"]), KINDS[name].Inputs(**case["inputs"])
         group = group or parallel.join(settings)
         device.prepare(settings)
         found[name] = measured(name, settings, inputs, group)

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from synvlp.generators import autoencoder, diffusion
+from synvlp.generators.kinds import gan, vae
+from synvlp.models import generator
 from synvlp.models import pipeline as pipelines
 from synvlp.store import images, tables
 
@@ -30,6 +32,23 @@ TINY_DIFFUSION = {
     "sample_count": 2,
     "sample_steps": 2,
 }
+TINY_ONE_PASS = {
+    "image_size": SIZE,
+    "steps": 12,
+    "warmup": 2,
+    "batch": 8,
+    "validate_every": 4,
+    "channels": [8, 16],
+    "heads": 2,
+    "tokens": 12,
+    "vocabulary": 600,
+    "text_width": 16,
+    "text_layers": 1,
+    "text_heads": 2,
+    "sample_count": 2,
+}
+TINY_VAE = TINY_ONE_PASS | {"latents": [4, 2], "divergence_warmup": 4}
+TINY_GAN = TINY_ONE_PASS | {"attending": 2, "vector": 4, "features": 16, "penalty_every": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +99,12 @@ def pipeline_outputs(folder, kind=diffusion.Outputs):
     return kind(**paths, **{name: folder / place for name, place in more.items() if name in kind.model_fields})
 
 
+def generator_outputs(folder, kind=vae):
+    paths = {name: folder / place for name, place in generator.FILES.items()}
+    more = {"curve": "curve.csv", "curve_picture": "curve.png", "samples": "samples.png"}
+    return kind.Outputs(**paths, **{name: folder / place for name, place in more.items()})
+
+
 @pytest.fixture(scope="session")
 def tools():
     """Settings that train in seconds, and places for outputs."""
@@ -88,6 +113,9 @@ def tools():
         diffusion=TINY_DIFFUSION,
         autoencoder_outputs=autoencoder_outputs,
         pipeline_outputs=pipeline_outputs,
+        vae=TINY_VAE,
+        gan=TINY_GAN,
+        generator_outputs=generator_outputs,
     )
 
 
@@ -127,3 +155,16 @@ def trained_pipeline(corpus, trained_autoencoder, tmp_path_factory):
         outputs = pipeline_outputs(folder)
         diffusion.run(diffusion.Settings(**TINY_DIFFUSION), inputs, outputs)
     return outputs
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, tmp_path_factory):
+    """Outputs of a short training of each kind that trains in one job: "vae", "gan"."""
+    found = {}
+    for name, kind, tiny in (("vae", vae, TINY_VAE), ("gan", gan, TINY_GAN)):
+        folder = tmp_path_factory.mktemp(name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SYNVLP_SCRATCH", str(folder / "scratch"))
+            found[name] = generator_outputs(folder, kind)
+            kind.run(kind.Settings(**tiny), kind.Inputs(**corpus), found[name])
+    return found

@@ -10,7 +10,7 @@ import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 
 from synvlp import job
-from synvlp.generators import denoising, diffusion, pairs
+from synvlp.generators import denoising, diffusion, pairs, samples
 from synvlp.models import pipeline as pipelines
 from synvlp.models import sampler
 from synvlp.store import tables
@@ -158,10 +158,10 @@ def test_a_training_that_was_killed_ends_in_the_same_bytes(
 
 def test_prompts_of_the_sample_picture(corpus):
     held_out = pairs.read_pairs(corpus["images"], corpus["studies"], corpus["prompts"], "val", 16)
-    chosen = denoising.chosen_prompts(diffusion.Settings(sample_count=8), held_out, held_out)
+    chosen = samples.chosen_prompts(diffusion.Settings(sample_count=8), held_out, held_out)
     assert sorted(prompt for prompt, _ in chosen) == ["Effusion on the left.", "Effusion on the right."]
     given = diffusion.Settings(sample_prompts=["Nodule.", "Nodule."])
-    chosen = denoising.chosen_prompts(given, held_out, held_out)
+    chosen = samples.chosen_prompts(given, held_out, held_out)
     assert [prompt for prompt, _ in chosen] == ["Nodule.", "Nodule."]
     assert chosen[0][1] != chosen[1][1]
 

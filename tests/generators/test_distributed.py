@@ -10,6 +10,7 @@ import torch
 
 from synvlp import job, processes
 from synvlp.generators import autoencoder, diffusion
+from synvlp.generators.kinds import vae
 from synvlp.models import parallel
 
 APART = Path(__file__).with_name("apart.py")
@@ -21,6 +22,7 @@ def test_two_processes_compute_what_one_does(corpus, diffusion_inputs, tools, tm
     cases = {
         "autoencoder": (autoencoder.Settings(**tools.autoencoder | options), images),
         "diffusion": (diffusion.Settings(**tools.diffusion | options, offset_noise=0.1), diffusion_inputs),
+        "vae": (vae.Settings(**tools.vae | options), vae.Inputs(**corpus)),
     }
     described = {
         name: {"settings": settings.model_dump(mode="json"), "inputs": inputs.model_dump(mode="json")}
@@ -30,7 +32,7 @@ def test_two_processes_compute_what_one_does(corpus, diffusion_inputs, tools, tm
     processes.start([sys.executable, str(APART), str(tmp_path / "cases.json"), str(tmp_path / "found.pt")], 2)
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     said = "process 0: stopped by a signal at step 1 of 3; the next start goes on from there"
-    assert capfd.readouterr().out.count(said) == 2
+    assert capfd.readouterr().out.count(said) == 2 * len(cases)
     measured = runpy.run_path(str(APART))["measured"]
     for name, (settings, inputs) in cases.items():
         wanted = measured(name, settings, inputs, parallel.ALONE)

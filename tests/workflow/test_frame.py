@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,8 @@ from synvlp.study import JOBS, module_of
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "rules").glob("*.smk"))
+# Wildcards in the names of modules and verbs.
+CHOSEN = {"method": "gloria", "kind": "vae", "task": "retrieval", "writer": "template"}
 TARGETS = {"all", "corpora", "reports", "concepts", "generators", "images", "encoders", "tasks", "tables"}
 
 
@@ -46,18 +49,16 @@ def test_every_rule_calls_the_verb_of_its_job():
     for name in JOBS:
         verb = re.search(r'"synvlp ([\w{}.-]+)', rules()[name])[1]
         for task in registry.tasks():
-            named = {"method": "gloria", "task": task, "writer": "template"}
-            called = verb
-            for wildcard, value in named.items():
-                called = called.replace(f"{{wildcards.{wildcard}}}", value)
-            assert cli.VERBS[called] == module_of(name, named), name
+            chosen = {**CHOSEN, "task": task}
+            called = verb.format(wildcards=SimpleNamespace(**chosen))
+            assert cli.VERBS[called] == module_of(name, chosen), name
 
 
 def test_every_option_of_a_rule_exists():
     import importlib
 
     for name in JOBS:
-        job = importlib.import_module(module_of(name, {"method": "gloria", "task": "retrieval", "writer": "template"}))
+        job = importlib.import_module(module_of(name, CHOSEN))
         known = {
             f"--{option.replace('_', '-')}"
             for part in (job.Inputs, job.Outputs, job.Settings)
@@ -101,7 +102,7 @@ from synvlp import cli, study
 cli.overview()
 study.schema()
 for rule in study.JOBS:
-    module = study.module_of(rule, {"method": "mgca", "task": "zero-shot", "writer": "server"})
+    module = study.module_of(rule, {"method": "mgca", "kind": "gan", "task": "zero-shot", "writer": "server"})
     study.options(module.removeprefix("synvlp."))
 """
     assert not imported(code) & HEAVY

@@ -9,13 +9,12 @@ import torch
 from torch import nn
 
 from synvlp import job
-from synvlp.generators import curves, loop, pairs
+from synvlp.generators import curves, loop, pairs, samples
 from synvlp.generators.options import Denoising
 from synvlp.models import device as devices
-from synvlp.models import gallery, latents, sampler
+from synvlp.models import latents, sampler
 from synvlp.models import pipeline as pipelines
 from synvlp.models.parallel import ALONE, Group
-from synvlp.store import files
 from synvlp.store.images import batches
 from synvlp.store.seeds import seed_of
 
@@ -31,23 +30,23 @@ class Encoded:
     """
 
     def __init__(
-        self, pipeline: pipelines.Pipeline, samples: pairs.Samples, device: torch.device, group: Group = ALONE
+        self, pipeline: pipelines.Pipeline, data: pairs.Samples, device: torch.device, group: Group = ALONE
     ) -> None:
         vae = pipeline.vae.to(device)
-        side = samples.pixels.shape[1] // latents.factor(vae)
-        shape = (len(samples), vae.config.latent_channels, side, side)
+        side = data.pixels.shape[1] // latents.factor(vae)
+        shape = (len(data), vae.config.latent_channels, side, side)
         self.mean, self.deviation = (torch.zeros(shape, dtype=torch.float16) for _ in range(2))
-        rows = max(1, min(32, sampler.DECODED_PIXELS // samples.pixels.shape[1] ** 2))
-        for part in job.progress(group.own(list(batches(len(samples), rows))), "batches encoded"):
-            mean, deviation = latents.encode(vae, torch.from_numpy(samples.pixels[part]))
+        rows = max(1, min(32, sampler.DECODED_PIXELS // data.pixels.shape[1] ** 2))
+        for part in job.progress(group.own(list(batches(len(data), rows))), "batches encoded"):
+            mean, deviation = latents.encode(vae, torch.from_numpy(data.pixels[part]))
             self.mean[part], self.deviation[part] = mean.half().cpu(), deviation.half().cpu()
         group.total(self.mean)
         group.total(self.deviation)
-        self.ids, self.cut = sampler.tokens(pipeline.tokenizer, samples.prompt)
+        self.ids, self.cut = sampler.tokens(pipeline.tokenizer, data.prompt)
         self.empty, _ = sampler.tokens(pipeline.tokenizer, [""])
         if self.cut:
             longest = self.ids.shape[1]
-            job.log.warning("%d of %d prompts are longer than %d tokens and were cut", self.cut, len(samples), longest)
+            job.log.warning("%d of %d prompts are longer than %d tokens and were cut", self.cut, len(data), longest)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,7 +80,7 @@ def train(
     size = settings.image_size
     train_pairs = pairs.read_pairs(inputs.images, inputs.studies, inputs.prompts, "train", size)
     held_out = pairs.read_pairs(inputs.images, inputs.studies, inputs.prompts, "val", size)
-    seen, unseen = (Encoded(pipeline, samples, device, group) for samples in (train_pairs, held_out))
+    seen, unseen = (Encoded(pipeline, split, device, group) for split in (train_pairs, held_out))
     pipeline.vae.cpu()
     objective = Objective(pipeline, settings, device, group)
     network = nn.ModuleDict({"unet": pipeline.unet, "text_encoder": pipeline.text_encoder})
@@ -104,7 +103,7 @@ def train(
     curves.write(curve, outputs.curve)
     curves.draw(curve, outputs.curve_picture)
     written = pipelines.open_files(list(outputs.pipeline().values()))
-    draw_samples(written, settings, device, chosen_prompts(settings, held_out, train_pairs), outputs.samples)
+    draw_samples(written, settings, device, samples.chosen_prompts(settings, held_out, train_pairs), outputs.samples)
     scratch.remove()
 
 
@@ -200,18 +199,6 @@ def spread_times(count: int, times: int, device: torch.device) -> torch.Tensor:
     return drawn[torch.randperm(count)].to(device)
 
 
-def chosen_prompts(settings: Denoising, held_out: pairs.Samples, seen: pairs.Samples) -> list[tuple[str, int]]:
-    """Prompts of the sample picture with their seeds: the settings', else some of the validation (or train) pairs'."""
-    if settings.sample_prompts:
-        named = [(prompt, str(place)) for place, prompt in enumerate(settings.sample_prompts)]
-    else:
-        samples = held_out if len(held_out) else seen
-        known = dict(zip(samples.prompt, samples.study_id, strict=True))
-        named = sorted(known.items(), key=lambda item: seed_of(settings.seed, "sample", item[1]))
-        named = named[: settings.sample_count]
-    return [(prompt, seed_of(settings.seed, "sample", name)) for prompt, name in named]
-
-
 def draw_samples(
     pipeline: pipelines.Pipeline,
     settings: Denoising,
@@ -230,7 +217,4 @@ def draw_samples(
     )
     texts, seeds = [prompt for prompt, _ in prompts], [seed for _, seed in prompts]
     images = np.concatenate([pixels for pixels, _ in made.draw(made.embed(texts), seeds)])
-    cells = [gallery.Cell([pixels], text) for pixels, text in zip(images, texts, strict=True)]
-    picture = gallery.grid(cells, columns=6, side=192, text_above=True)
-    with files.replacing(path) as part:
-        picture.save(part, format="PNG")
+    samples.draw(images, texts, path)

@@ -15,7 +15,6 @@ from synvlp.models import pipeline as pipelines
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel
 
 
 class Settings(options.Denoising):
@@ -75,7 +74,7 @@ def build(settings: Settings, vae: "AutoencoderKL", prompts: Sequence[str]) -> p
 
     _check(settings)
     tokenizer = vocabulary.train(prompts, settings.vocabulary, settings.tokens)
-    text_encoder = _text_encoder(settings, len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
+    text_encoder = vocabulary.text_encoder(settings, tokenizer)
     scheduler = DPMSolverMultistepScheduler(
         beta_schedule="scaled_linear",
         beta_start=settings.beta_start,
@@ -96,34 +95,8 @@ def _check(settings: Settings) -> None:
         raise job.JobError(
             f"attention_from = {settings.attention_from}, but channels has {len(settings.channels)} levels"
         )
-    if settings.text_width % settings.text_heads:
-        raise job.JobError(
-            f"text_width = {settings.text_width} is not a multiple of text_heads = {settings.text_heads}"
-        )
     if settings.beta_start >= settings.beta_end:
         raise job.JobError(f"beta_start = {settings.beta_start} is not below beta_end = {settings.beta_end}")
-
-
-def _text_encoder(settings: Settings, words: int, first: int, last: int) -> "CLIPTextModel":
-    import torch
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    from synvlp.store.seeds import seed_of
-
-    torch.manual_seed(seed_of(settings.seed, "text encoder"))
-    config = CLIPTextConfig(
-        vocab_size=words,
-        hidden_size=settings.text_width,
-        intermediate_size=2 * settings.text_width,
-        projection_dim=settings.text_width,
-        num_hidden_layers=settings.text_layers,
-        num_attention_heads=settings.text_heads,
-        max_position_embeddings=settings.tokens,
-        bos_token_id=first,
-        eos_token_id=last,
-        pad_token_id=last,
-    )
-    return CLIPTextModel(config)
 
 
 def _unet(settings: Settings, vae: "AutoencoderKL") -> "UNet2DConditionModel":

@@ -27,6 +27,7 @@ def fit(
     count: int,
     rates: dict[str, float] | None = None,
     group: Group = ALONE,
+    before: Callable[[int], None] = lambda step: None,
 ) -> tuple[nn.Module, list[dict]]:
     """Train `network` in place; what it ends in depends on the settings and the data alone, also after a kill.
 
@@ -45,6 +46,7 @@ def fit(
         count: training samples.
         rates: the learning rate of each child of `network`, as a multiple of `settings.rate`.
         group: the processes that train together; the network is equal in all, before and after.
+        before: called before each step with its number, to set what changes with the steps.
 
     Returns:
         The averaged network, in evaluation mode, and the curve's rows (columns of `tables.CURVE`).
@@ -59,15 +61,16 @@ def fit(
     first = _restore(scratch, network, average, optimizer, curve, recent)
     for step in job.progress(range(first, settings.steps), "steps", total=settings.steps, start=first):
         torch.manual_seed(seed_of(settings.seed, "step", step))
+        before(step)
         values = _step(network, optimizer, settings, device, loss_of, count, step, group)
-        _update(average, network, settings.average, step)
+        update_average(average, network, settings.average, step)
         for name, value in values.items():
             recent.setdefault(name, []).append(value)
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-            curve.extend(_rows(step + 1, "train", {name: float(np.mean(many)) for name, many in recent.items()}))
-            curve.extend(_rows(step + 1, "val", validate(average)))
+            curve.extend(curve_rows(step + 1, "train", {name: float(np.mean(many)) for name, many in recent.items()}))
+            curve.extend(curve_rows(step + 1, "val", validate(average)))
             recent.clear()
-            _report(curve, step + 1, settings.steps)
+            report(curve, step + 1, settings.steps)
         state = functools.partial(_state, step + 1, network, average, optimizer, curve, recent)
         scratch.checkpoint(state, f"at step {step + 1} of {settings.steps}")
     return average, curve
@@ -141,7 +144,8 @@ def _step(
 
 
 @torch.no_grad()
-def _update(average: nn.Module, network: nn.Module, highest: float, step: int) -> None:
+def update_average(average: nn.Module, network: nn.Module, highest: float, step: int) -> None:
+    """Move `average` towards `network`, as far as `decay_at` says for the step."""
     decay = decay_at(step, highest)
     kept, new = list(average.state_dict().values()), list(network.state_dict().values())
     for old, now in zip(kept, new, strict=True):
@@ -188,10 +192,12 @@ def _state(
     }
 
 
-def _rows(step: int, phase: str, values: dict[str, float]) -> list[dict]:
+def curve_rows(step: int, phase: str, values: dict[str, float]) -> list[dict]:
+    """Rows of `tables.CURVE` for named values at a step, in a phase ("train" or "val")."""
     return [{"step": step, "phase": phase, "name": name, "value": value} for name, value in sorted(values.items())]
 
 
-def _report(curve: list[dict], step: int, steps: int) -> None:
+def report(curve: list[dict], step: int, steps: int) -> None:
+    """Log the curve's values at a step."""
     words = [f"{row['phase']} {row['name']} {row['value']:.4g}" for row in curve if row["step"] == step]
     job.log.info("step %d of %d: %s", step, steps, ", ".join(words))

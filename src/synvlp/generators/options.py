@@ -36,3 +36,19 @@ class Denoising(Training):
     sample_count: int = job.setting(12, "how many validation prompts are sampled", ge=1, le=64)
     sample_steps: int = job.setting(15, "denoising steps of the sample picture", ge=1)
     sample_guidance: float = job.setting(4.0, "guidance scale of the sample picture; 1: none", ge=0)
+
+
+class Prompted(Training):
+    """Settings of every job here that trains a generator which makes an image in one pass."""
+
+    vocabulary: int = job.setting(1000, "tokens of the tokenizer at most; 514 of them are bytes", ge=520)
+    tokens: int = job.setting(48, "length of a prompt, in tokens; longer ones are cut", ge=8)
+    text_width: int = job.setting(64, "width of the text encoder", ge=8)
+    text_layers: int = job.setting(2, "layers of the text encoder", ge=1)
+    text_heads: int = job.setting(4, "attention heads of the text encoder; divides `text_width`", ge=1)
+    text_rate: float = job.setting(1.0, "learning rate of the text encoder, as a multiple of `rate`", ge=0)
+    sample_prompts: list[str] = job.setting(
+        [], "prompts of the sample picture; none given: some of the validation split"
+    )
+    sample_count: int = job.setting(12, "how many validation prompts are sampled", ge=1, le=64)
+    sample_temperature: float = job.setting(1.0, "factor of the noise in the sample picture", ge=0)

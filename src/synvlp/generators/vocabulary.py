@@ -1,15 +1,25 @@
-"""A tokenizer in CLIP's format, learnt from prompts."""
+"""A tokenizer in CLIP's format, learnt from prompts, and a small text encoder for it."""
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from synvlp import job
 
 if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+class Sizes(Protocol):
+    """The settings that describe a text encoder."""
+
+    seed: int
+    tokens: int
+    text_width: int
+    text_layers: int
+    text_heads: int
 
 
 def train(texts: Sequence[str], size: int, length: int) -> "CLIPTokenizer":
@@ -39,3 +49,32 @@ def train(texts: Sequence[str], size: int, length: int) -> "CLIPTokenizer":
     merges = [tuple(pair) for pair in learnt["merges"]]
     job.log.info("learnt %d tokens from %d prompts", len(learnt["vocab"]), len(texts))
     return CLIPTokenizer(vocab=learnt["vocab"], merges=merges, model_max_length=length)
+
+
+def text_encoder(settings: Sizes, tokenizer: "CLIPTokenizer", name: str = "text encoder") -> "CLIPTextModel":
+    """A CLIP text encoder for the tokenizer, with weights drawn from the seed and its name.
+
+    Raises JobError for settings that do not fit each other.
+    """
+    import torch
+
+    from synvlp.models import generator
+    from synvlp.store.seeds import seed_of
+
+    if settings.text_width % settings.text_heads:
+        raise job.JobError(
+            f"text_width = {settings.text_width} is not a multiple of text_heads = {settings.text_heads}"
+        )
+    torch.manual_seed(seed_of(settings.seed, name))
+    return generator.text_encoder(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.text_width,
+        intermediate_size=2 * settings.text_width,
+        projection_dim=settings.text_width,
+        num_hidden_layers=settings.text_layers,
+        num_attention_heads=settings.text_heads,
+        max_position_embeddings=settings.tokens,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )

@@ -6,29 +6,30 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from synvlp import job
+from synvlp.models import samplers
 from synvlp.store import images
 from synvlp.store.seeds import seed_of
 
 if TYPE_CHECKING:
     import torch
 
-    from synvlp.models.pipeline import Pipeline
-    from synvlp.models.sampler import Sampler
-
 Key = tuple[str, int]  # study id and number of the draw
 
 
 class Settings(job.Compute):
-    """Settings of every job that draws samples."""
+    """Settings of every job that draws samples. Which of them a generator reads depends on its kind."""
 
     seed: int = job.setting(0, "seeds each sample's noise, together with its study id and draw", ge=0)
     copies: int = job.setting(1, "accepted images wanted per study", ge=1)
-    steps: int = job.setting(15, "denoising steps", ge=1)
-    guidance: float = job.setting(4.0, "scale of classifier-free guidance; 1 or less: none", ge=0)
-    scheduler: Literal["dpm++", "ddim"] = job.setting("dpm++", "solver: DPM-Solver++ (2M) or DDIM")
+    steps: int = job.setting(15, "denoising steps of a diffusion model", ge=1)
+    guidance: float = job.setting(4.0, "its scale of classifier-free guidance; 1 or less: none", ge=0)
+    scheduler: Literal["dpm++", "ddim"] = job.setting("dpm++", "its solver: DPM-Solver++ (2M) or DDIM")
+    temperature: float = job.setting(
+        1.0, "factor of the noise that a VAE or a GAN starts from; below 1, images are more alike", ge=0
+    )
     batch: int = job.setting(32, "samples per pass", ge=1)
     size: int | None = job.setting(
-        None, "side of the images; none given: what the pipeline is made for", unit="pixels", ge=8
+        None, "side of the images; none given: what the generator is made for", unit="pixels", ge=8
     )
     min_deviation: float = job.setting(
         8.0, "an image whose gray levels deviate less is flat", unit="gray levels", ge=0, le=128
@@ -45,22 +46,18 @@ class Drawer:
 
     def __init__(
         self,
-        pipeline: "Pipeline",
+        sampler: samplers.Sampler,
         prompts: Mapping[str, str],
         settings: Settings,
         scratch: job.Scratch,
-        device: "torch.device",
     ) -> None:
-        """Make a sampler for the prompts (study id -> prompt) and load the saved attempts, if there are any."""
-        from synvlp.models import sampler
-
-        self.prompts, self.settings, self.scratch = prompts, settings, scratch
-        self.sampler = make_sampler(pipeline, settings, device)
+        """Draw with a sampler for the prompts (study id -> prompt); loads the saved attempts, if there are any."""
+        self.sampler, self.prompts, self.settings, self.scratch = sampler, prompts, settings, scratch
         unique = sorted(set(prompts.values()))
-        ids, cut = sampler.tokens(pipeline.tokenizer, unique)
+        cut, longest = sampler.cut(unique)
         job.log.info("%d studies, %d different prompts", len(prompts), len(unique))
         if cut:
-            job.log.warning("%d prompts are longer than %d tokens; their end is not read", cut, ids.shape[1])
+            job.log.warning("%d prompts are longer than %d tokens; their end is not read", cut, longest)
         self.rows = _restore(scratch)
         self._embeddings: dict[str, torch.Tensor] = {}
 
@@ -99,20 +96,9 @@ class Drawer:
         ]
 
 
-def make_sampler(pipeline: "Pipeline", settings: Settings, device: "torch.device") -> "Sampler":
-    """The sampler that the settings describe."""
-    from synvlp.models import sampler
-
-    return sampler.Sampler(
-        pipeline,
-        settings,
-        device,
-        steps=settings.steps,
-        guidance=settings.guidance,
-        kind=settings.scheduler,
-        batch=settings.batch,
-        size=settings.size,
-    )
+def imports_by_name(inputs: job.Files) -> tuple[str, ...]:
+    """The module that draws with the generator's files among a job's inputs (see `job.digest_of`)."""
+    return (samplers.module_of(inputs.pipeline),)
 
 
 def next_draws(rows: Sequence[dict], studies: Sequence[str], settings: Settings) -> list[Key]:

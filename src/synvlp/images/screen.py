@@ -22,6 +22,7 @@ from synvlp.store.seeds import seed_of
 # Rows compared in one matrix product.
 BLOCK = 1024
 DUPLICATE = "near-duplicate"
+imports_by_name = drawing.imports_by_name
 
 
 class Settings(drawing.Settings):
@@ -39,7 +40,7 @@ class Settings(drawing.Settings):
 class Inputs(job.Files):
     shards: list[Path] = job.file("all shards (Parquet)")
     prompts: Path = job.file("prompts that the shards were drawn for (Parquet)")
-    pipeline: list[Path] = job.file("the files of the pipeline that the shards were drawn with")
+    pipeline: list[Path] = job.file("the files of the generator that the shards were drawn with")
 
 
 class Outputs(job.Files):
@@ -146,10 +147,10 @@ def _check(rows: list[dict], settings: Settings, inputs: Inputs) -> dict[str, st
 
 def _drawer(settings: Settings, inputs: Inputs, prompts: dict[str, str], scratch: job.Scratch) -> drawing.Drawer:
     from synvlp.models import device as devices
-    from synvlp.models import pipeline as pipelines
+    from synvlp.models import samplers
 
-    device = devices.prepare(settings)
-    return drawing.Drawer(pipelines.open_files(inputs.pipeline), prompts, settings, scratch, device)
+    sampler = samplers.open_sampler(inputs.pipeline, settings, devices.prepare(settings))
+    return drawing.Drawer(sampler, prompts, settings, scratch)
 
 
 def _write(

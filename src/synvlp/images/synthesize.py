@@ -1,6 +1,6 @@
 """Draw synthetic images for prompts, one shard of them.
 
-A sample depends on its prompt, the pipeline, the settings and (seed, study id, draw), and on nothing else: neither on
+A sample depends on its prompt, the generator, the settings and (seed, study id, draw), and on nothing else: neither on
 the number of shards nor on what is drawn beside it. Images that are not finite, flat or saturated are drawn again
 with the next draw number; every draw is a row of the shard, with the reason if it was not accepted.
 """
@@ -14,6 +14,8 @@ from synvlp import job
 from synvlp.images import drawing
 from synvlp.store import tables
 
+imports_by_name = drawing.imports_by_name
+
 
 class Settings(drawing.Settings):
     pass
@@ -21,7 +23,7 @@ class Settings(drawing.Settings):
 
 class Inputs(job.Files):
     prompts: Path = job.file("prompts of the shard, as partition wrote them (Parquet)")
-    pipeline: list[Path] = job.file("the files of the pipeline, in its folder's layout; one is model_index.json")
+    pipeline: list[Path] = job.file("the generator's files, in its folder's layout; one says its kind")
 
 
 class Outputs(job.Files):
@@ -31,7 +33,7 @@ class Outputs(job.Files):
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Draw until each study has its images or its limit of draws is reached."""
     from synvlp.models import device as devices
-    from synvlp.models import pipeline as pipelines
+    from synvlp.models import samplers
 
     frame = tables.read(inputs.prompts, tables.PROMPTS, ["study_id", "prompt"])
     prompts = dict(zip(frame["study_id"], frame["prompt"], strict=True))
@@ -39,7 +41,8 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     scratch = job.Scratch(__name__, settings, inputs)
     rows: list[dict] = []
     if prompts:
-        drawer = drawing.Drawer(pipelines.open_files(inputs.pipeline), prompts, settings, scratch, device)
+        sampler = samplers.open_sampler(inputs.pipeline, settings, device)
+        drawer = drawing.Drawer(sampler, prompts, settings, scratch)
         while wanted := drawing.next_draws(rows, list(prompts), settings):
             rows.extend(drawer.draw(wanted))
     frame = pd.DataFrame(rows, columns=list(tables.SHARD.columns))

@@ -5,12 +5,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from synvlp.job import Compute, JobError
 from synvlp.models import device as devices
 from synvlp.models import latents as latent
 from synvlp.models.pipeline import Pipeline
+from synvlp.models.prompts import pad, tokens
 from synvlp.store.images import batches
 
 # Latents are decoded so many image pixels at a time: a 512-pixel decoder needs a thousand times the memory of
@@ -141,19 +141,3 @@ def make_scheduler(pipeline: Pipeline, kind: Kind) -> object:
     return DPMSolverMultistepScheduler.from_config(
         config, algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint", thresholding=False
     )
-
-
-def tokens(tokenizer: object, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
-    """Token numbers (n, model_max_length), padded and cut as StableDiffusionPipeline does, and how many were cut."""
-    longest = tokenizer.model_max_length
-    whole = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"] if texts else []
-    made = tokenizer(
-        list(texts) or [""], padding="max_length", max_length=longest, truncation=True, return_tensors="pt"
-    )
-    return made["input_ids"][: len(texts)], sum(len(row) > longest for row in whole)
-
-
-def pad(rows: torch.Tensor, count: int) -> torch.Tensor:
-    """`rows` with zeros after them, so that there are `count`."""
-    missing = count - len(rows)
-    return rows if missing <= 0 else functional.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing))

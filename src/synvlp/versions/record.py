@@ -44,8 +44,8 @@ def remember_code(study: Study) -> None:
     path = code_file(study)
     known = files.read_json(path) if path.is_file() else {"fingerprints": {}, "modules": {}}
     new = {
-        fingerprint: provenance.closure(module)
-        for module, fingerprint in study.fingerprints().items()
+        fingerprint: provenance.closure(*modules)
+        for modules, fingerprint in study.fingerprints().items()
         if fingerprint not in known["fingerprints"]
     }
     if not new:

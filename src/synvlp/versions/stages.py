@@ -98,7 +98,7 @@ def _entry(jobs: list[Job], study: Study, configs: Mapping[str, Mapping]) -> dic
     entry: dict[str, Any] = {"cmd": shlex.join(words)}
     if folder != Path():
         entry["wdir"] = "/".join([".."] * len(folder.parts))
-    entry["deps"] = [*sorted(inputs), *_code(_module_name(first))]
+    entry["deps"] = [*sorted(inputs), *_code(*study.modules(first.rule, first.wildcards))]
     entry["params"] = _params(study.keys(first.rule, first.wildcards), configs)
     # Kept in place: Snakemake, not DVC, removes the outputs of a job that it runs.
     kept: dict[str, list] = {"outs": [], "metrics": [], "plots": []}
@@ -143,8 +143,8 @@ def _module(job: Job) -> Any:
 
 
 @cache
-def _code(module: str) -> list[str]:
+def _code(*modules: str) -> list[str]:
     """The files that hold a job's code, as seen from the current folder; empty ones say nothing."""
     here = Path.cwd()
-    found = [path for path in provenance.sources(module) if path.is_relative_to(here) and path.stat().st_size]
+    found = [path for path in provenance.sources(*modules) if path.is_relative_to(here) and path.stat().st_size]
     return [path.relative_to(here).as_posix() for path in found]

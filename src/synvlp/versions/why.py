@@ -199,13 +199,13 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[st
     return [(name, old.get(name, ""), new.get(name, "")) for name in names if old.get(name) != new.get(name)]
 
 
-def functions(known: Mapping[str, Any], old: str, module: str) -> list[str] | None:
-    """Which functions changed since the code of `module` had the fingerprint `old`.
+def functions(known: Mapping[str, Any], old: str, *modules: str) -> list[str] | None:
+    """Which functions changed since the code of `modules` had the fingerprint `old`.
 
     Args:
         known: the content of results/STUDY/code.json.
         old: a fingerprint.
-        module: the job's module, as it is now.
+        modules: the job's module and those that it imports by their names, as they are now.
 
     Returns:
         "MODULE: FUNCTION" or "MODULE: FUNCTION (new)", sorted; None if nothing is known of the fingerprint.
@@ -213,7 +213,7 @@ def functions(known: Mapping[str, Any], old: str, module: str) -> list[str] | No
     then = known.get("fingerprints", {}).get(old)
     if then is None:
         return None
-    now = provenance.closure(module)
+    now = provenance.closure(*modules)
     found = [f"{name}: {'imported now' if name in now else 'imported no more'}" for name in set(then) ^ set(now)]
     for name in sorted(set(then) & set(now)):
         before, after = known.get("modules", {}).get(then[name], {}), provenance.outline(name)
@@ -320,7 +320,7 @@ class _Chain:
             for name, old, new in differences(step.settings, _settings(flags))
         ]
         if code != step.code:
-            changed = functions(self.known, step.code, step.module)
+            changed = functions(self.known, step.code, *self.study.modules(job.rule, job.wildcards))
             found.append(Change("code", step.module, step.code, code, ("unknown",) if changed is None else (*changed,)))
         inputs = self._inputs(step, job)
         found += inputs

@@ -1,0 +1,82 @@
+"""Limits of judges at a stated share of false rejections, in a corpus of which nobody knows what is wrong with it."""
+
+import numpy as np
+
+# Rounds of the estimate of shares; it stands still long before.
+ROUNDS = 200
+
+
+def shares(posteriors: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """The share of each class in a corpus, from a classifier that was trained with other shares: (C,).
+
+    Expectation maximisation of Saerens, Latinne and Decaestecker (Neural Computation 14, 2002), eq. 2.9.
+
+    Args:
+        posteriors: what the classifier says of each sample: (n, C), rows sum to 1.
+        trained: the shares it was trained with: (C,), none of them 0.
+    """
+    found = np.asarray(trained, np.float64)
+    for _ in range(ROUNDS):
+        found = adjusted(posteriors, trained, found).mean(0)
+    return found
+
+
+def adjusted(posteriors: np.ndarray, trained: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Posteriors for the shares `found` in place of those the classifier was trained with (same source, eq. 2.4)."""
+    odds = posteriors * (found / trained)
+    return odds / np.maximum(odds.sum(1, keepdims=True), 1e-300)
+
+
+def quantile(values: np.ndarray, weights: np.ndarray, above: float) -> float:
+    """The lowest of `values` that no more than a share `above` of the weight exceeds."""
+    order = np.argsort(values, kind="stable")
+    exceeding = weights.sum() - np.cumsum(weights[order])
+    fits = exceeding <= above * weights.sum() + 1e-12
+    return float(values[order][int(np.argmax(fits))])
+
+
+def relative(scores: np.ndarray, folds: np.ndarray, sound: np.ndarray, above: float) -> np.ndarray:
+    """Scores as multiples of their limit, so that of sound samples a share `above` exceeds 1 in any column.
+
+    Each column is centred and scaled within its fold, whose model has a scale of its own: its median becomes 0 and
+    the level that a share `above` of sound samples exceeds becomes 1. One limit for the largest of all columns follows.
+
+    Args:
+        scores: more is worse: (n, R).
+        folds: whose model gave them: (n,).
+        sound: the probability that there is nothing wrong with a sample: (n,).
+        above: share of false rejections.
+    """
+    scaled = np.empty_like(scores, dtype=np.float64)
+    for fold in np.unique(folds):
+        rows = folds == fold
+        for column in range(scores.shape[1]):
+            values, weights = scores[rows, column], sound[rows]
+            middle, high = quantile(values, weights, 0.5), quantile(values, weights, above)
+            scaled[rows, column] = (values - middle) / max(high - middle, 1e-6)
+    limit = quantile(scaled.max(1), sound, above)
+    return scaled / max(limit, 1e-6)
+
+
+def lower_limit(own: np.ndarray, others: np.ndarray, above: float, assumed: float) -> float:
+    """The level below which own pairs are rejected, so that of true pairs at most a share `above` is.
+
+    Own scores are a mixture: most of true pairs, and a share c of pairs that do not belong together, whose scores are
+    distributed as those of permuted pairs. The share of false rejections below t is then (F_own(t) − c F_others(t))
+    / (1 − c). c is what the user assumes, but never more than the lowest F_own / F_others, which bounds it.
+
+    Args:
+        own: scores of the corpus's pairs: (n,).
+        others: scores of images with other studies' texts: (m,).
+        above: share of true pairs that may be rejected.
+        assumed: c.
+    """
+    levels = np.sort(own)
+    below = np.arange(len(levels)) / len(levels)
+    null = np.searchsorted(np.sort(others), levels, side="left") / len(others)
+    seen = null >= 0.05
+    bound = float(((below + 1 / len(levels)) / np.maximum(null, 1e-9))[seen].min()) if seen.any() else 0.0
+    mixed = min(assumed, bound)
+    wrong = (below - mixed * null) / (1 - mixed)
+    too_many = np.flatnonzero(wrong > above)
+    return float(levels[too_many[0] - 1 if len(too_many) else -1])

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
 from synvlp import provenance
+from synvlp.curation import Curation
 from synvlp.job import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -121,6 +122,18 @@ def schema() -> type[Section]:
             Name | None,
             _about("whose images they are paired with; left out: the corpus's own", None),
         ),
+        corrupted=(bool, _about("a copy of the corpus of which encoders.curation.corrupt spoils a known share", False)),
+        curated=(bool, _about("without the pairs that encoders.curation rejects", False)),
+    )
+    curation = create_model(
+        "curation",
+        __base__=Section,
+        corrupt=_part("encoders.curation.corrupt"),
+        judge_images=_part("encoders.curation.judge_images"),
+        judge_pairs=_part("encoders.curation.judge_pairs"),
+        find_duplicates=_part("encoders.curation.duplicates"),
+        curate=_part("encoders.curation.curate"),
+        measure=_part("encoders.curation.measure"),
     )
     encoders = create_model(
         "encoders",
@@ -140,6 +153,7 @@ def schema() -> type[Section]:
             _about("BERT folder (transformers layout) to start from, with its tokenizer", None),
         ),
         train_tokenizer=_part("encoders.tokenizer"),
+        curation=(curation, curation()),
         build_pairs=_part("encoders.pairs"),
         pretrain=(dict[str, Any], _about("settings that all methods share", {})),
         **{method: (dict[str, Any], _about(f"settings of {method}, over those of pretrain", {})) for method in METHODS},
@@ -229,6 +243,8 @@ class Study:
         except ValidationError as error:
             raise StudyError(_explain(error, plain)) from None
         self.name = self.parts.study
+        used = {name for source in self.parts.sources.values() for name in source}
+        self.curation = Curation(self.parts.pair_sets, used & set(self.parts.pair_sets))
         self._check_names()
         self._check_methods()
 
@@ -393,7 +409,7 @@ class Study:
         part = self.parts.pair_sets[pair_set]
         if name == "images" and part.generator:
             return f"<results>/images/{part.generator}/{part.corpus}/images.parquet"
-        return f"<results>/{'reports' if name == 'prompts' else 'corpora'}/{part.corpus}/{name}.parquet"
+        return self.curation.judged(part.corpus, "corrupted" if part.corrupted else "raw", name)
 
     def corpus_file(self, name: str) -> Callable[[Any], str]:
         """For a data set's rule: the file `name` of the corpus that the data set is made from."""
@@ -433,6 +449,7 @@ class Study:
                 for name in scratch
             },
             **{f"Loss of {name}": f"<results>/generators/{name}/curve.png" for name in trained},
+            **self.curation.pictures(),
             **{
                 f"Loss of {method}, {source}": f"<results>/encoders/{method}/{source}/seed-{first}/curve.png"
                 for method in self.parts.encoders.methods
@@ -458,6 +475,7 @@ class Study:
                 },
                 **{f"Reports of {name}, prompts": f"<results>/reports/{name}/prompts_rejected.csv" for name in corpora},
                 **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
+                **self.curation.rejected(),
             },
         }
 
@@ -489,6 +507,7 @@ class Study:
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
+        problems += self.curation.problems()
         if problems:
             raise StudyError(_listed(problems))
 
@@ -555,6 +574,10 @@ def _dataset(study: Study, w: Any) -> dict[str, Any]:
 
 def _task(verb: str) -> Callable[[Study, Any], dict[str, Any]]:
     return lambda s, w: {**_all(getattr(s.parts.tasks, verb)), **s.parts.tasks.datasets[w.dataset].override}
+
+
+def _curation(job: str) -> Callable[[Study, Any], dict[str, Any]]:
+    return lambda s, w: _all(getattr(s.parts.encoders.curation, job))
 
 
 def _drawing() -> list[str]:
@@ -635,6 +658,12 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "screen": ("synvlp.images.screen", _screen),
     "contact_sheet": ("synvlp.images.sheet", lambda s, w: _all(s.parts.images.contact_sheet)),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
+    "corrupt_corpus": ("synvlp.encoders.curation.corrupt", _curation("corrupt")),
+    "judge_images": ("synvlp.encoders.curation.judge_images", _curation("judge_images")),
+    "judge_pairs": ("synvlp.encoders.curation.judge_pairs", _curation("judge_pairs")),
+    "find_duplicates": ("synvlp.encoders.curation.duplicates", _curation("find_duplicates")),
+    "curate": ("synvlp.encoders.curation.curate", _curation("curate")),
+    "measure_curation": ("synvlp.encoders.curation.measure", _curation("measure")),
     "build_pairs": ("synvlp.encoders.pairs", lambda s, w: _all(s.parts.encoders.build_pairs)),
     "pretrain": ("synvlp.encoders.{method}", _pretrain),
     "init_encoder": ("synvlp.encoders.baseline", _baseline),
@@ -686,6 +715,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "screen": ("images.screen", "images.synthesize", "images.shards"),
     "contact_sheet": ("images.contact_sheet",),
     "train_tokenizer": ("encoders.train_tokenizer", "pair_sets"),
+    "corrupt_corpus": ("encoders.curation.corrupt",),
+    "judge_images": ("encoders.curation.judge_images",),
+    "judge_pairs": ("encoders.curation.judge_pairs",),
+    "find_duplicates": ("encoders.curation.find_duplicates",),
+    "curate": ("encoders.curation.curate",),
+    "measure_curation": ("encoders.curation.measure",),
     "build_pairs": ("encoders.build_pairs", "pair_sets.{pair_set}"),
     "pretrain": ("encoders.{method}", "encoders.imagenet_weights", "encoders.text_folder", "sources.{source}"),
     "init_encoder": (

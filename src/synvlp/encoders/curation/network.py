@@ -16,6 +16,7 @@ from torch.nn import functional
 from synvlp import job
 from synvlp.encoders.curation import bank as banks
 from synvlp.encoders.curation import statistics
+from synvlp.models import device
 from synvlp.store.seeds import seed_of
 
 FEATURES = 64
@@ -79,7 +80,11 @@ def train(
     for step in job.progress(range(first, settings.steps), "steps", total=settings.steps, start=first):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate * min((step + 1) / 20, (1 + math.cos(math.pi * step / settings.steps)) / 2)
-        _update(model, optimizer, _batch(bank, rows, fold, step, settings), place)
+        with device.autocast(settings, place):
+            loss = _loss(model, _batch(bank, rows, fold, step, settings), place)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
         made = functools.partial(_state, model, optimizer, step + 1)
         checkpoint(made, f"at step {step + 1} of {settings.steps} of model {fold + 1} of {settings.folds}")
     return model.eval()
@@ -113,13 +118,10 @@ def _batch(bank: banks.Bank, rows: np.ndarray, fold: int, step: int, settings: j
     return np.clip(moved * gain, 0, 255).astype(np.uint8), numbers, classes
 
 
-def _update(model: Judge, optimizer: torch.optim.Optimizer, batch: tuple, place: torch.device) -> None:
+def _loss(model: Judge, batch: tuple[np.ndarray, ...], place: torch.device) -> Tensor:
     pixels, numbers, classes = (torch.from_numpy(values).to(place) for values in batch)
     logits, _ = model(pixels, numbers)
-    loss = functional.cross_entropy(logits, classes, label_smoothing=0.05)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+    return functional.cross_entropy(logits, classes, label_smoothing=0.05)
 
 
 def _state(model: Judge, optimizer: torch.optim.Optimizer, step: int) -> dict:

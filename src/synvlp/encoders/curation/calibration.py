@@ -6,7 +6,7 @@ import numpy as np
 ROUNDS = 200
 
 
-def shares(posteriors: np.ndarray, trained: np.ndarray) -> np.ndarray:
+def shares(posteriors: np.ndarray, trained: np.ndarray, least: float = 0.0) -> np.ndarray:
     """The share of each class in a corpus, from a classifier that was trained with other shares: (C,).
 
     Expectation maximisation of Saerens, Latinne and Decaestecker (Neural Computation 14, 2002), eq. 2.9.
@@ -14,10 +14,13 @@ def shares(posteriors: np.ndarray, trained: np.ndarray) -> np.ndarray:
     Args:
         posteriors: what the classifier says of each sample: (n, C), rows sum to 1.
         trained: the shares it was trained with: (C,), none of them 0.
+        least: the first class is never estimated lower; the others then share the rest as they do.
     """
     found = np.asarray(trained, np.float64)
     for _ in range(ROUNDS):
         found = adjusted(posteriors, trained, found).mean(0)
+        if found[0] < least:
+            found = np.concatenate([[least], found[1:] * (1 - least) / found[1:].sum()])
     return found
 
 

@@ -5,10 +5,12 @@ way at most. Its way follows from its place in an order by hash, its numbers fro
 corrupted in the same way in every run.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from synvlp import job
 from synvlp.encoders.curation import corruptions
@@ -99,7 +101,7 @@ def _repeat(
 ) -> None:
     """Give each study to be repeated an untouched study's image and text, of another patient: in place.
 
-    Half of the images are the same bytes; the others are a little brighter or darker and cut by a pixel.
+    Half of the images are the same bytes; the others have another gain and were compressed with loss.
     """
     order = sorted(untouched, key=lambda study: seed_of(settings.seed, "repeat", study))
     for study in truth.index[truth["way"] == DUPLICATED]:
@@ -116,9 +118,11 @@ def _repeat(
 
 
 def _stored_again(data: bytes, random: np.random.Generator) -> bytes:
-    pixels = images.decode(data)
-    nearly = images.resize(np.ascontiguousarray(pixels[:-1, :-1]), len(pixels)) * random.uniform(0.93, 0.99)
-    return images.encode(nearly.astype(np.uint8))
+    """The image with another gain, as a JPEG of quality 50 to 90 gives it back."""
+    gain = Image.fromarray((images.decode(data) * random.uniform(0.9, 0.99)).astype(np.uint8))
+    buffer = io.BytesIO()
+    gain.save(buffer, format="JPEG", quality=int(random.integers(50, 91)))
+    return images.encode(images.decode(buffer.getvalue()))
 
 
 def _exchange(prompts: pd.DataFrame, truth: pd.DataFrame) -> None:

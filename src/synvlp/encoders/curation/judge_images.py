@@ -31,6 +31,8 @@ TOLD = tuple(way for way in corruptions.LEARNED if way != "scrambled")
 REASONS = (*TOLD, FOREIGN, WRONG_VIEW, UNREADABLE)
 # The score of what needs no estimate: a view that the corpus states, a file that does not open.
 CERTAIN = 10.0
+# A corpus of which less is sound is none; networks that believe it have learned too little.
+LEAST_SOUND = 0.5
 THUMBNAIL, COMPONENTS = 16, 24
 
 
@@ -66,11 +68,19 @@ class Outputs(job.Files):
 
 @dataclass
 class Seen:
-    """What the networks say of all readable images: log-probabilities (n, C), two distances (n, 2), fold (n,)."""
+    """What the networks say of all readable images.
+
+    Attributes:
+        classes: log-probabilities: (n, C).
+        distances: from the images that a network learned from, two kinds: (n, 2).
+        fold: whose network it was: (n,).
+        learned: by class, the share of held-out originals and copies that the networks tell rightly.
+    """
 
     classes: np.ndarray
     distances: np.ndarray
     fold: np.ndarray
+    learned: dict[str, float]
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
@@ -85,7 +95,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     rows += [_row(study, UNREADABLE, CERTAIN) for study in frame[~readable].to_dict("records")]
     table = pd.DataFrame(rows, columns=list(tables.JUDGEMENTS.columns))
     tables.write(table, outputs.judgements, tables.JUDGEMENTS)
-    _summarise(table, found, len(frame), settings, outputs.summary)
+    _summarise(table, found, seen.learned, settings, outputs.summary)
 
 
 def _read(inputs: Inputs) -> pd.DataFrame:
@@ -156,7 +166,27 @@ def _read_fold(
         _mahalanobis(features[sound], others),
         _residual(_thumbnails(learned.pixels[sound]), _thumbnails(judged.pixels)),
     ]
-    return {"classes": torch.from_numpy(said), "distances": torch.from_numpy(np.stack(distances, 1))}
+    told = _told(model, bank, np.setdiff1d(np.arange(len(bank.sound.pixels)), rows), settings, place)
+    return {
+        "classes": torch.from_numpy(said),
+        "distances": torch.from_numpy(np.stack(distances, 1)),
+        "told": torch.from_numpy(told),
+    }
+
+
+def _told(
+    model: "Judge", bank: banks.Bank, held_out: np.ndarray, settings: Settings, place: "torch.device"
+) -> np.ndarray:
+    """Whether the network tells each held-out original, and the first copy of each way, for what it is: (C, h)."""
+    from synvlp.encoders.curation import network
+
+    count = len(banks.CLASSES)
+    classes = np.repeat(np.arange(count), len(held_out))
+    shrunk = banks.Shrunk(*bank.take(classes, np.zeros_like(classes), np.tile(held_out, count)))
+    if not len(held_out):
+        return np.zeros((count, 0))
+    said, _ = network.read(model, shrunk, place, settings.batch)
+    return (said.argmax(1) == classes).astype(float).reshape(count, -1)
 
 
 def _mahalanobis(learned: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -189,7 +219,8 @@ def _joined(done: list[dict], fold: np.ndarray) -> Seen:
     distances = np.empty((len(fold), done[0]["distances"].shape[1]))
     for place, part in enumerate(done):
         classes[fold == place], distances[fold == place] = part["classes"].numpy(), part["distances"].numpy()
-    return Seen(classes, distances, fold)
+    told = np.concatenate([part["told"].numpy() for part in done], 1).mean(1)
+    return Seen(classes, distances, fold, dict(zip(banks.CLASSES, told.round(4).tolist(), strict=True)))
 
 
 def _scores(seen: Seen, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -197,7 +228,7 @@ def _scores(seen: Seen, settings: Settings) -> tuple[dict[str, np.ndarray], dict
     from synvlp.encoders.curation import network
 
     posteriors = np.exp(seen.classes)
-    shares = calibration.shares(posteriors, network.SHARES)
+    shares = calibration.shares(posteriors, network.SHARES, least=LEAST_SOUND)
     sound = calibration.adjusted(posteriors, network.SHARES, shares)[:, 0]
     columns = np.concatenate([seen.classes[:, 1:] - seen.classes[:, :1], seen.distances], 1)
     scaled = calibration.relative(columns, seen.fold, sound, settings.false_rejections)
@@ -224,19 +255,24 @@ def _row(study: dict, reason: str, score: float, detail: str = "") -> dict:
     return {**named, "reason": reason, "score": score, "detail": detail}
 
 
-def _summarise(table: pd.DataFrame, found: dict[str, float], count: int, settings: Settings, path: Path) -> None:
+def _summarise(
+    table: pd.DataFrame, found: dict[str, float], learned: dict[str, float], settings: Settings, path: Path
+) -> None:
     worst = table.sort_values(["study_id", "score"], kind="stable").drop_duplicates("study_id", keep="last")
     beyond = worst[worst["score"] > 1]
     counts = beyond["reason"].value_counts().sort_index()
     files.write_json(
         path,
         {
-            "images": count,
+            "images": len(worst),
             "beyond_the_limit": {reason: int(number) for reason, number in counts.items()},
             "estimated_shares": found,
+            "told_rightly_when_held_out": learned,
             "false_rejections": settings.false_rejections,
         },
     )
+    if learned["sound"] < 0.5:
+        job.log.warning("the networks take most held-out images for corrupted ones: raise steps, or learn_from")
     job.log.info(
-        "%d of %d images are beyond the limit; estimated sound: %.1f %%", len(beyond), count, 100 * found["sound"]
+        "%d of %d images are beyond the limit; estimated sound: %.1f %%", len(beyond), len(worst), 100 * found["sound"]
     )

@@ -1,5 +1,7 @@
 """Limits of judges at a stated share of false rejections, in a corpus of which nobody knows what is wrong with it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # Rounds of the estimate of shares; it stands still long before.
@@ -24,6 +26,35 @@ def shares(posteriors: np.ndarray, trained: np.ndarray, least: float = 0.0) -> n
     return found
 
 
+def temperature(said: np.ndarray, shares: np.ndarray) -> float:
+    """By what a classifier's logits are divided so that its confidence is right on average (Guo et al., ICML 2017).
+
+    Args:
+        said: log-probabilities of samples that it did not learn from, by their true class: (C, n, C).
+        shares: how much each true class counts: (C,).
+
+    Returns:
+        The temperature with the least cross-entropy, from 1 to 20; 1 where there is no sample.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not said.shape[1]:
+        return 1.0
+    true = np.arange(len(said))
+
+    def loss(heat: float) -> float:
+        return -float(shares @ tempered(said, heat)[true, :, true].mean(1))
+
+    return float(minimize_scalar(loss, bounds=(1, 20), method="bounded").x)
+
+
+def tempered(said: np.ndarray, heat: float) -> np.ndarray:
+    """Log-probabilities at a temperature; classes are the last axis."""
+    values = said / heat
+    highest = values.max(-1, keepdims=True)
+    return values - highest - np.log(np.exp(values - highest).sum(-1, keepdims=True))
+
+
 def adjusted(posteriors: np.ndarray, trained: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Posteriors for the shares `found` in place of those the classifier was trained with (same source, eq. 2.4)."""
     odds = posteriors * (found / trained)
@@ -38,14 +69,18 @@ def quantile(values: np.ndarray, weights: np.ndarray, above: float) -> float:
     return float(values[order][int(np.argmax(fits))])
 
 
-def relative(scores: np.ndarray, folds: np.ndarray, sound: np.ndarray, above: float) -> np.ndarray:
+def relative(
+    scores: np.ndarray, groups: Sequence[slice], folds: np.ndarray, sound: np.ndarray, above: float
+) -> np.ndarray:
     """Scores as multiples of their limit, so that of sound samples a share `above` exceeds 1 in any column.
 
-    Each column is centred and scaled within its fold, whose model has a scale of its own: its median becomes 0 and
-    the level that a share `above` of sound samples exceeds becomes 1. One limit for the largest of all columns follows.
+    Within its fold, whose model has a scale of its own, each group of columns is centred and scaled: the median of its
+    largest column becomes 0, and the level that a share `above` of sound samples exceeds in it becomes 1. One limit
+    for the largest of all columns follows.
 
     Args:
         scores: more is worse: (n, R).
+        groups: columns that have one scale, such as all classes of one classifier.
         folds: whose model gave them: (n,).
         sound: the probability that there is nothing wrong with a sample: (n,).
         above: share of false rejections.
@@ -53,12 +88,26 @@ def relative(scores: np.ndarray, folds: np.ndarray, sound: np.ndarray, above: fl
     scaled = np.empty_like(scores, dtype=np.float64)
     for fold in np.unique(folds):
         rows = folds == fold
-        for column in range(scores.shape[1]):
-            values, weights = scores[rows, column], sound[rows]
-            middle, high = quantile(values, weights, 0.5), quantile(values, weights, above)
-            scaled[rows, column] = (values - middle) / max(high - middle, 1e-6)
+        for columns in groups:
+            values, weights = scores[rows, columns], sound[rows]
+            largest = values.max(1)
+            middle, high = quantile(largest, weights, 0.5), quantile(largest, weights, above)
+            scaled[rows, columns] = (values - middle) / max(high - middle, 1e-6)
     limit = quantile(scaled.max(1), sound, above)
     return scaled / max(limit, 1e-6)
+
+
+def outlying(values: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """How far values lie above the median of their fold, in standard deviations estimated from the median deviation.
+
+    As many as half of a fold may be outliers and do not move the estimate. (n,), as are the arguments.
+    """
+    found = np.empty(len(values))
+    for fold in np.unique(folds):
+        rows = folds == fold
+        middle = np.median(values[rows])
+        found[rows] = (values[rows] - middle) / max(1.4826 * np.median(np.abs(values[rows] - middle)), 1e-6)
+    return found
 
 
 def lower_limit(own: np.ndarray, others: np.ndarray, above: float, assumed: float) -> float:

@@ -133,6 +133,8 @@ def _exchange(prompts: pd.DataFrame, truth: pd.DataFrame) -> None:
         following = chosen[place + 1 :] + chosen[:place]
         other = next((one for one in following if before.at[one, "text"] != before.at[study, "text"]), None)
         if other is None:
-            raise job.JobError("the studies whose texts are to be exchanged all have the same text; raise unpaired")
+            raise job.JobError(
+                "of the studies whose texts are to be exchanged there is one, or all have the same text; raise unpaired"
+            )
         prompts.loc[study, ["text", "prompt", "origin"]] = before.loc[other]
         truth.at[study, "other"] = other

@@ -33,6 +33,10 @@ REASONS = (*TOLD, FOREIGN, WRONG_VIEW, UNREADABLE)
 CERTAIN = 10.0
 # A corpus of which less is sound is none; networks that believe it have learned too little.
 LEAST_SOUND = 0.5
+# An image so many deviations farther from the others than the median one takes no part in setting limits.
+OUTLYING = 5.0
+# Share of the learned images that distances are measured from; the others may be anything.
+KEPT = 0.75
 THUMBNAIL, COMPONENTS = 16, 24
 
 
@@ -72,13 +76,13 @@ class Seen:
 
     Attributes:
         classes: log-probabilities: (n, C).
-        distances: from the images that a network learned from, two kinds: (n, 2).
+        distance: from the images of the other folds, see `_residual`: (n,).
         fold: whose network it was: (n,).
         learned: by class, the share of held-out originals and copies that the networks tell rightly.
     """
 
     classes: np.ndarray
-    distances: np.ndarray
+    distance: np.ndarray
     fold: np.ndarray
     learned: dict[str, float]
 
@@ -157,45 +161,47 @@ def _read_fold(
 
     from synvlp.encoders.curation import network
 
-    learned = banks.Shrunk(bank.sound.pixels[rows], bank.sound.statistics[rows])
-    said_of_learned, features = network.read(model, learned, place, settings.batch)
-    said, others = network.read(model, judged, place, settings.batch)
-    sound = said_of_learned.argmax(1) == 0
-    sound = sound if sound.sum() >= 8 else np.ones(len(sound), bool)
-    distances = [
-        _mahalanobis(features[sound], others),
-        _residual(_thumbnails(learned.pixels[sound]), _thumbnails(judged.pixels)),
-    ]
-    told = _told(model, bank, np.setdiff1d(np.arange(len(bank.sound.pixels)), rows), settings, place)
+    said = network.read(model, judged, place, settings.batch)
+    thumbnails = _thumbnails(bank.sound.pixels[rows])
+    distance = _residual(thumbnails[closest(thumbnails)], _thumbnails(judged.pixels))
+    held_out = np.setdiff1d(np.arange(len(bank.sound.pixels)), rows)
+    said_of_copies = _held_out(model, bank, held_out, settings, place)
+    heat = calibration.temperature(said_of_copies, network.SHARES)
+    told = said_of_copies.argmax(2) == np.arange(len(said_of_copies))[:, None]
     return {
-        "classes": torch.from_numpy(said),
-        "distances": torch.from_numpy(np.stack(distances, 1)),
-        "told": torch.from_numpy(told),
+        "classes": torch.from_numpy(calibration.tempered(said, heat)),
+        "distance": torch.from_numpy(distance),
+        "told": torch.from_numpy(told.astype(float)),
     }
 
 
-def _told(
-    model: "Judge", bank: banks.Bank, held_out: np.ndarray, settings: Settings, place: "torch.device"
+def _held_out(
+    model: "Judge", bank: banks.Bank, rows: np.ndarray, settings: Settings, place: "torch.device"
 ) -> np.ndarray:
-    """Whether the network tells each held-out original, and the first copy of each way, for what it is: (C, h)."""
+    """What a network says of originals and of the first copy of each way, by their class: (C, rows, C)."""
     from synvlp.encoders.curation import network
 
     count = len(banks.CLASSES)
-    classes = np.repeat(np.arange(count), len(held_out))
-    shrunk = banks.Shrunk(*bank.take(classes, np.zeros_like(classes), np.tile(held_out, count)))
-    if not len(held_out):
-        return np.zeros((count, 0))
-    said, _ = network.read(model, shrunk, place, settings.batch)
-    return (said.argmax(1) == classes).astype(float).reshape(count, -1)
+    if not len(rows):
+        return np.zeros((count, 0, count))
+    classes = np.repeat(np.arange(count), len(rows))
+    shrunk = banks.Shrunk(*bank.take(classes, np.zeros_like(classes), np.tile(rows, count)))
+    said = network.read(model, shrunk, place, settings.batch)
+    return said.reshape(count, len(rows), count)
 
 
-def _mahalanobis(learned: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Logarithm of the squared Mahalanobis distance of each row of `others`, with Ledoit and Wolf's covariance."""
-    from sklearn.covariance import LedoitWolf
+def closest(rows: np.ndarray) -> np.ndarray:
+    """The three quarters of the rows that agree best with each other: indices, of (n, F).
 
-    middle, scale = learned.mean(0), learned.std(0) + 1e-6
-    model = LedoitWolf().fit((learned - middle) / scale)
-    return np.log(np.maximum(model.mahalanobis((others - middle) / scale), 1e-9))
+    Concentration as in Rousseeuw and van Driessen's fast MCD (Technometrics 41, 1999), with what principal components
+    leave in place of a distance: from the rows nearest to the median, fit and keep the best fitted, twice.
+    """
+    count = max(int(KEPT * len(rows)), min(len(rows), 8))
+    distance = ((rows - np.median(rows, 0)) ** 2).sum(1)
+    for _ in range(2):
+        kept = np.argsort(distance, kind="stable")[:count]
+        distance = _residual(rows[kept], rows)
+    return np.sort(np.argsort(distance, kind="stable")[:count])
 
 
 def _residual(learned: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -215,25 +221,29 @@ def _thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 
 def _joined(done: list[dict], fold: np.ndarray) -> Seen:
-    classes = np.empty((len(fold), done[0]["classes"].shape[1]))
-    distances = np.empty((len(fold), done[0]["distances"].shape[1]))
+    classes, distance = np.empty((len(fold), len(banks.CLASSES))), np.empty(len(fold))
     for place, part in enumerate(done):
-        classes[fold == place], distances[fold == place] = part["classes"].numpy(), part["distances"].numpy()
+        classes[fold == place], distance[fold == place] = part["classes"].numpy(), part["distance"].numpy()
     told = np.concatenate([part["told"].numpy() for part in done], 1).mean(1)
-    return Seen(classes, distances, fold, dict(zip(banks.CLASSES, told.round(4).tolist(), strict=True)))
+    return Seen(classes, distance, fold, dict(zip(banks.CLASSES, told.round(4).tolist(), strict=True)))
 
 
 def _scores(seen: Seen, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Scores by reason, and the share of each class that the network estimates in the corpus."""
+    """Scores by reason, and the share of each class that the networks estimate in the corpus."""
     from synvlp.encoders.curation import network
 
-    posteriors = np.exp(seen.classes)
+    posteriors, ways = np.exp(seen.classes), len(banks.CLASSES) - 1
     shares = calibration.shares(posteriors, network.SHARES, least=LEAST_SOUND)
     sound = calibration.adjusted(posteriors, network.SHARES, shares)[:, 0]
-    columns = np.concatenate([seen.classes[:, 1:] - seen.classes[:, :1], seen.distances], 1)
-    scaled = calibration.relative(columns, seen.fold, sound, settings.false_rejections)
+    sound = sound * (calibration.outlying(seen.distance, seen.fold) < OUTLYING)
+    columns = np.column_stack([seen.classes[:, 1:] - seen.classes[:, :1], seen.distance])
+    groups = [slice(0, ways), slice(ways, ways + 1)]
+    scaled = calibration.relative(columns, groups, seen.fold, sound, settings.false_rejections)
     by_way = dict(zip(banks.CLASSES[1:], scaled.T, strict=False))
-    foreign = np.maximum(by_way.pop("scrambled"), scaled[:, len(banks.CLASSES) - 1 :].max(1))
+    # An inverted image is far from all others, too: the distance names what the network does not.
+    best = scaled[:, :ways].max(1)
+    distance = np.where(best > 1, np.minimum(scaled[:, ways], 0.999 * best), scaled[:, ways])
+    foreign = np.maximum(by_way.pop("scrambled"), distance)
     return {**by_way, FOREIGN: foreign}, dict(zip(banks.CLASSES, shares.round(4).tolist(), strict=True))
 
 

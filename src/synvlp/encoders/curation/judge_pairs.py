@@ -133,21 +133,20 @@ def judge_fold(
 
 def _texts(learn: list[str], judged: list[str], settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Components of texts, of which the words and weights come from the learned ones alone: (n, D) each."""
-    from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    count = TfidfVectorizer(ngram_range=(1, 2), min_df=2, max_df=0.95, sublinear_tf=True, max_features=5000)
+    count = TfidfVectorizer(ngram_range=(1, 2), min_df=2, max_df=0.95, sublinear_tf=True, max_features=2000)
     try:
         words = count.fit_transform(learn)
     except ValueError:
         raise job.JobError("no word stands in two texts; pairs can only be judged by texts that share words") from None
-    width = min(settings.text_components, words.shape[1] - 1, len(learn) - 1)
-    if width < 1:
-        raise job.JobError("the texts share one word only; pairs cannot be judged by it")
-    compress = TruncatedSVD(width, algorithm="arpack", random_state=0).fit(words)
-    learned = compress.transform(words)
+    width = min(settings.text_components, words.shape[1], len(learn) - 1)
+    # Not by Lanczos iteration, whose last digits differ from run to run.
+    _, vectors = np.linalg.eigh((words.T @ words).toarray())
+    directions = vectors[:, ::-1][:, :width]
+    learned = words @ directions
     middle = learned.mean(0)
-    return learned - middle, compress.transform(count.transform(judged)) - middle
+    return learned - middle, count.transform(judged) @ directions - middle
 
 
 def _permuted(

@@ -41,11 +41,10 @@ class Judge(nn.Module):
             nn.Linear(FEATURES + len(statistics.NAMES), FEATURES), nn.ReLU(), nn.Linear(FEATURES, len(CLASSES))
         )
 
-    def forward(self, pixels: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, classes) and features (B, 64 + statistics) of uint8 (B, S, S) and statistics (B, 7)."""
+    def forward(self, pixels: Tensor, numbers: Tensor) -> Tensor:
+        """Logits (B, classes) of uint8 (B, S, S) and statistics (B, 7)."""
         seen = self.features(self.maps(pixels[:, None].float() / 128 - 1))
-        features = torch.cat([seen, self.scale(numbers)], 1)
-        return self.classes(features), features
+        return self.classes(torch.cat([seen, self.scale(numbers)], 1))
 
 
 def train(
@@ -91,15 +90,17 @@ def train(
 
 
 @torch.no_grad()
-def read(model: Judge, shrunk: banks.Shrunk, place: torch.device, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities float64 (n, classes) and features float64 (n, F) of images."""
-    outputs = []
+def read(model: Judge, shrunk: banks.Shrunk, place: torch.device, batch: int) -> np.ndarray:
+    """Log-probabilities of images: float64 (n, classes)."""
+    outputs = [np.empty((0, len(CLASSES)))]
     for start in range(0, len(shrunk.pixels), batch):
-        part = slice(start, start + batch)
-        tensors = (torch.from_numpy(np.ascontiguousarray(values[part])) for values in vars(shrunk).values())
-        logits, features = model(*(tensor.to(place) for tensor in tensors))
-        outputs.append((functional.log_softmax(logits.double(), 1).cpu().numpy(), features.double().cpu().numpy()))
-    return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        pixels, numbers = (
+            torch.from_numpy(np.ascontiguousarray(values[start : start + batch]))
+            for values in (shrunk.pixels, shrunk.statistics)
+        )
+        logits = model(pixels.to(place), numbers.to(place))
+        outputs.append(functional.log_softmax(logits.double(), 1).cpu().numpy())
+    return np.concatenate(outputs)
 
 
 def _batch(bank: banks.Bank, rows: np.ndarray, fold: int, step: int, settings: job.Compute) -> tuple[np.ndarray, ...]:
@@ -120,8 +121,7 @@ def _batch(bank: banks.Bank, rows: np.ndarray, fold: int, step: int, settings: j
 
 def _loss(model: Judge, batch: tuple[np.ndarray, ...], place: torch.device) -> Tensor:
     pixels, numbers, classes = (torch.from_numpy(values).to(place) for values in batch)
-    logits, _ = model(pixels, numbers)
-    return functional.cross_entropy(logits, classes, label_smoothing=0.05)
+    return functional.cross_entropy(model(pixels, numbers), classes)
 
 
 def _state(model: Judge, optimizer: torch.optim.Optimizer, step: int) -> dict:

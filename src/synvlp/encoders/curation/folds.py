@@ -10,8 +10,7 @@ from synvlp.store.seeds import seed_of
 def assign(patients: Sequence[str], count: int, seed: int) -> np.ndarray:
     """The fold of each study, in [0, count): int64 (n,).
 
-    All studies of a patient are in one fold; folds differ by at most one patient. Studies without a patient's id are
-    patients of their own only if their ids differ, so the caller gives them one.
+    All studies of a patient are in one fold; folds differ by at most one patient.
     """
     ordered = sorted(set(patients), key=lambda patient: (seed_of(seed, "fold", patient), patient))
     fold_of = {patient: place % count for place, patient in enumerate(ordered)}

@@ -52,6 +52,7 @@ rule build_pairs:
     input:
         prompts=lambda w: study.pair_file(w.pair_set, "prompts"),
         images=lambda w: study.pair_file(w.pair_set, "images"),
+        curated=lambda w: study.curation.decision(w.pair_set),
     output:
         pairs="<results>/encoders/pairs/{pair_set}/pairs.parquet",
         pixels="<results>/encoders/pairs/{pair_set}/pixels.npy",
@@ -68,8 +69,8 @@ rule build_pairs:
         settings=study.settings("build_pairs"),
         code=study.code("build_pairs"),
     shell:
-        "synvlp build-pairs --prompts {input.prompts} --images {input.images} --pairs {output.pairs}"
-        " --pixels {output.pixels} --rejected {output.rejected} {params.settings} > {log} 2>&1"
+        "synvlp build-pairs --prompts {input.prompts} --images {input.images} --curated {input.curated}"
+        " --pairs {output.pairs} --pixels {output.pixels} --rejected {output.rejected} {params.settings} > {log} 2>&1"
 
 
 rule pretrain:
@@ -138,3 +139,6 @@ rule init_encoder:
         "synvlp init-encoder --weights {input.weights}"
         " --image-encoder {output.image_encoder} --image-config {output.image_config}"
         " {params.settings} > {log} 2>&1"
+
+
+include: "curation.smk"

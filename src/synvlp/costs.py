@@ -250,6 +250,14 @@ def pretraining_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     return pairs * (3 * image + (3 - 2 * frozen) * text)
 
 
+def judging_work(job: Any, settings: Settings, sizes: Sizes) -> float:
+    """Images that the judges' networks learn from at every step, copies that are made of images, and images read."""
+    count = sizes.corpus(job.wildcards["corpus"])
+    copies = min(settings.number("learn_from"), count.train) * settings.number("variants") * 11 / 6
+    area = (settings.number("image_size") / 64) ** 2
+    return passed(settings) * settings.number("folds") * area + copies + count.studies
+
+
 def encoding_work(job: Any, settings: Settings, sizes: Sizes) -> float:
     name = job.wildcards["dataset"]
     network = forward(sizes.architecture(job.wildcards["method"]), sizes.dataset_side(name))
@@ -345,6 +353,10 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
             "select_pairs",
             "partition",
             "select_repeats",
+            "corrupt_corpus",
+            "judge_pairs",
+            "find_duplicates",
+            "curate",
             "build_pairs",
             "build_classification_set",
             "build_segmentation_set",
@@ -363,6 +375,7 @@ WORK: dict[str, Callable[[Any, Settings, Sizes], float]] = {
     "embed_images": embedding_work,
     "draw_repeats": repeating_work,
     "measure_memorization": searching_work,
+    "judge_images": judging_work,
     "pretrain": pretraining_work,
     "encode": encoding_work,
     "align": asking_work,

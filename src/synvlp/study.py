@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from synvlp import kinds, provenance, quality, registry, sources
 from synvlp.concepts import writers
+from synvlp.curation import Curation
 from synvlp.job import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -191,6 +192,18 @@ def schema() -> type[Section]:
             _about("whose images they are paired with; left out: the corpus's own", None),
         ),
         **{name: _field("encoders.pairs", name) for name in OF_A_SET},
+        corrupted=(bool, _about("a copy of the corpus of which encoders.curation.corrupt spoils a known share", False)),
+        curated=(bool, _about("without the pairs that encoders.curation rejects", False)),
+    )
+    curation = create_model(
+        "curation",
+        __base__=Section,
+        corrupt=_part("encoders.curation.corrupt"),
+        judge_images=_part("encoders.curation.judge_images"),
+        judge_pairs=_part("encoders.curation.judge_pairs"),
+        find_duplicates=_part("encoders.curation.duplicates"),
+        curate=_part("encoders.curation.curate"),
+        measure=_part("encoders.curation.measure"),
     )
     encoders = create_model(
         "encoders",
@@ -214,6 +227,7 @@ def schema() -> type[Section]:
             _about("BERT folder (transformers layout) to start from, with its tokenizer", None),
         ),
         train_tokenizer=_part("encoders.tokenizer"),
+        curation=(curation, curation()),
         build_pairs=_part("encoders.pairs", *OF_A_SET),
         pretrain=(dict[str, Any], _about("settings that all methods share", {})),
         **{method: (dict[str, Any], _about(f"settings of {method}, over those of pretrain", {})) for method in METHODS},
@@ -332,6 +346,8 @@ class Study:
             raise StudyError(_explain(error, plain)) from None
         self.name = self.parts.study
         self.quality = quality.Quality(self)
+        used = {name for source in self.parts.sources for name in self.sets_of(source)}
+        self.curation = Curation(self.parts.pair_sets, used & set(self.parts.pair_sets))
         self._check_names()
         self._check_methods()
 
@@ -611,9 +627,9 @@ class Study:
         part = self.parts.pair_sets[pair_set]
         if name == "images" and part.generator:
             return f"<results>/images/{part.generator}/{part.corpus}/images.parquet"
-        if name == "prompts":
+        if name == "prompts" and part.corpus in self.parts.concepts.written:
             return self.prompts_file(part.corpus)
-        return f"<results>/corpora/{part.corpus}/{name}.parquet"
+        return self.curation.judged(part.corpus, "corrupted" if part.corrupted else "raw", name)
 
     def corpus_file(self, name: str, stage: str = "corpora") -> Callable[[Any], str]:
         """For a data set's rule: a stage's file `name` of the corpus that the data set is made from."""
@@ -691,6 +707,7 @@ class Study:
                 for name in scratch
             },
             **{f"Loss of {name}": self.generator_pictures(name)["curve_picture"] for name in trained},
+            **self.curation.pictures(),
             **{
                 f"Loss of {method}, {source}": f"<results>/encoders/{method}/{source}/seed-{first}/curve.png"
                 for method in self.parts.encoders.methods
@@ -720,6 +737,7 @@ class Study:
                 **({"Vocabulary of concepts": "<results>/concepts/rejected.csv"} if self.concept_corpora() else {}),
                 **{f"Sets of {name}": self.writer_file(name, "rejected.csv") for name in self.written()},
                 **{f"Images of {title}": f"{folder}/rejected.csv" for title, folder in images.items()},
+                **self.curation.rejected(),
             },
             "quality_table": dict(enumerate(self.quality.tables("md"))),
             "quality_figure": dict(enumerate(self.quality.tables("svg"))),
@@ -802,6 +820,7 @@ class Study:
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
         problems += self.quality.problems()
+        problems += self.curation.problems()
         if problems:
             raise StudyError(_listed(problems))
 
@@ -923,6 +942,10 @@ def _dataset(study: Study, w: Any) -> dict[str, Any]:
 
 def _task(verb: str) -> Callable[[Study, Any], dict[str, Any]]:
     return lambda s, w: {**_all(getattr(s.parts.tasks, verb)), **s.parts.tasks.datasets[w.dataset].override}
+
+
+def _curation(job: str) -> Callable[[Study, Any], dict[str, Any]]:
+    return lambda s, w: _all(getattr(s.parts.encoders.curation, job))
 
 
 def _untrained(study: Study, w: Any) -> dict[str, Any]:
@@ -1072,6 +1095,12 @@ JOBS: dict[str, tuple[str, Callable[[Study, Any], dict[str, Any]]]] = {
     "measure_diversity": ("synvlp.images.quality.diversity", quality.plainly("measure_diversity")),
     "measure_agreement": ("synvlp.images.quality.agreement", quality.plainly("measure_agreement")),
     "train_tokenizer": ("synvlp.encoders.tokenizer", lambda s, w: _all(s.parts.encoders.train_tokenizer)),
+    "corrupt_corpus": ("synvlp.encoders.curation.corrupt", _curation("corrupt")),
+    "judge_images": ("synvlp.encoders.curation.judge_images", _curation("judge_images")),
+    "judge_pairs": ("synvlp.encoders.curation.judge_pairs", _curation("judge_pairs")),
+    "find_duplicates": ("synvlp.encoders.curation.duplicates", _curation("find_duplicates")),
+    "curate": ("synvlp.encoders.curation.curate", _curation("curate")),
+    "measure_curation": ("synvlp.encoders.curation.measure", _curation("measure")),
     "build_pairs": ("synvlp.encoders.pairs", _pairs),
     "pretrain": ("synvlp.encoders.{method}", _pretrain),
     "init_encoder": ("synvlp.encoders.baseline", _baseline),
@@ -1172,6 +1201,12 @@ KEYS: dict[str, tuple[str, ...]] = {
         "images.quality.source",
     ),
     "train_tokenizer": ("encoders.train_tokenizer", "pair_sets"),
+    "corrupt_corpus": ("encoders.curation.corrupt",),
+    "judge_images": ("encoders.curation.judge_images",),
+    "judge_pairs": ("encoders.curation.judge_pairs",),
+    "find_duplicates": ("encoders.curation.find_duplicates",),
+    "curate": ("encoders.curation.curate",),
+    "measure_curation": ("encoders.curation.measure",),
     "build_pairs": ("encoders.build_pairs", "pair_sets.{pair_set}"),
     "pretrain": ("encoders.{method}", "encoders.imagenet_weights", "encoders.text_folder", "sources.{source}"),
     "init_encoder": (

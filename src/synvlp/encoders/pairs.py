@@ -34,6 +34,7 @@ class Settings(job.Settings):
 class Inputs(job.Files):
     prompts: Path = job.file("prompts with the encoders' texts (Parquet)")
     images: Path = job.file("real images, or screened synthetic ones (Parquet)")
+    curated: Path | None = job.optional_file("which studies curation keeps (Parquet); all others make no pair")
 
 
 class Outputs(job.Files):
@@ -56,10 +57,13 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     prompts = prompts.drop(columns=["prompt", "origin"])
     prompts = prompts[prompts.split.isin(settings.splits)].set_index("study_id")
     prompts = prompts[(prompts.split != "train") | within(prompts.index, settings.share)]
+    left_out = _left_out(inputs.curated, prompts)
+    prompts = prompts.drop(index=[study for study, _ in left_out])
     kept, rejected = check(inputs.images, prompts.text, settings.copies)
     absent = sorted(set(prompts.index) - set(kept.values()) - {study for study, _ in rejected})
     unreadable = sum(reason == "unreadable image" for _, reason in rejected)
-    _write_rejected([*rejected, *((study, "no image") for study in absent)], inputs.images, outputs.rejected)
+    unpaired = [*rejected, *((study, "no image") for study in absent), *left_out]
+    _write_rejected(unpaired, inputs.images, outputs.rejected)
     job.check_rejected(unreadable, len(kept) + unreadable, settings.max_rejected, outputs.rejected)
     if not kept:
         raise job.JobError(f"{inputs.images} has no image of a study of {inputs.prompts} (splits {settings.splits})")
@@ -109,6 +113,16 @@ def check(path: Path, texts: pd.Series, copies: int | None = None) -> tuple[dict
     if list(kept.values()) != sorted(kept.values()):
         raise job.JobError(f"{path}: its rows must be ordered by study_id")
     return kept, rejected
+
+
+def _left_out(curated: Path | None, prompts: pd.DataFrame) -> list[tuple[str, str]]:
+    """The studies of `prompts` that curation does not keep, with the reason."""
+    if curated is None:
+        return []
+    frame = tables.read(curated, tables.CURATED, ["study_id", "kept", "reason"])
+    gone = frame[~frame["kept"] & frame["study_id"].isin(prompts.index)]
+    job.log.info("curation leaves %d of %d studies out", len(gone), len(prompts))
+    return [(study, f"curation: {reason}") for study, reason in zip(gone["study_id"], gone["reason"], strict=True)]
 
 
 def is_readable(data: bytes) -> bool:

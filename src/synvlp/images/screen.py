@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from synvlp import job
 from synvlp.images import drawing
 from synvlp.store import files, images, tables
+from synvlp.store.images import details
 from synvlp.store.seeds import seed_of
 
 # Rows compared in one matrix product.
@@ -110,21 +110,6 @@ def compare(rows: Sequence[dict], kept: Kept, settings: Settings) -> dict[drawin
             kept.keys.append(_key(row))
             kept.details.append(vectors[place])
     return found
-
-
-def details(pixels: np.ndarray, side: int) -> np.ndarray:
-    """An image's details as a vector of mean 0 and length 1: float32 (side²,); zeros for an image without any.
-
-    The image, uint8 (S, S), is averaged down to `side`, and its average over tiles a quarter as many, smoothly
-    enlarged, is taken away: two radiographs always agree in the coarse shading of a chest.
-    """
-    whole = Image.fromarray(pixels.astype(np.float32))
-    small = whole.resize((side, side), Image.Resampling.BOX)
-    coarse = whole.resize((side // 4, side // 4), Image.Resampling.BOX).resize((side, side), Image.Resampling.BILINEAR)
-    fine = np.asarray(small, np.float64) - np.asarray(coarse, np.float64)
-    fine -= fine.mean()
-    length = np.sqrt((fine**2).sum())
-    return (fine / length if length > 1e-6 else np.zeros_like(fine)).astype(np.float32).ravel()
 
 
 def _check(rows: list[dict], settings: Settings, inputs: Inputs) -> dict[str, str]:

@@ -37,6 +37,21 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((size, size), method))
 
 
+def details(pixels: np.ndarray, side: int) -> np.ndarray:
+    """An image's details as a vector of mean 0 and length 1: float32 (side²,); zeros for an image without any.
+
+    The image, uint8 (S, S), is averaged down to `side`, and its average over tiles a quarter as many, smoothly
+    enlarged, is taken away: two radiographs always agree in the coarse shading of a chest.
+    """
+    whole = Image.fromarray(pixels.astype(np.float32))
+    small = whole.resize((side, side), Image.Resampling.BOX)
+    coarse = whole.resize((side // 4, side // 4), Image.Resampling.BOX).resize((side, side), Image.Resampling.BILINEAR)
+    fine = np.asarray(small, np.float64) - np.asarray(coarse, np.float64)
+    fine -= fine.mean()
+    length = np.sqrt((fine**2).sum())
+    return (fine / length if length > 1e-6 else np.zeros_like(fine)).astype(np.float32).ravel()
+
+
 def write_pixels(path: Path, images: Iterable[np.ndarray], count: int, size: int) -> None:
     """Write `count` square images of `size` pixels as one uint8 array (count, size, size) in NumPy's format."""
     with files.replacing(path) as part:

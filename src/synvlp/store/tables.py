@@ -270,6 +270,49 @@ PAIRS = Table(
     key=("study_id",),
 )
 
+# What judges of image-text pairs say: one row per study and reason. A score above 1 is beyond the judge's limit.
+JUDGEMENTS = Table(
+    "judgements",
+    {
+        "study_id": TEXT,
+        "patient_id": TEXT,
+        "split": TEXT,
+        "fold": WHOLE,  # whose model judged it, one that saw no study of the patient; -1 where no model did
+        "reason": TEXT,
+        "score": NUMBER,  # as a multiple of the limit
+        "detail": TEXT,  # what a score cannot say, such as the study that this one repeats
+    },
+    key=("study_id", "reason"),
+)
+
+# Which studies of a corpus are kept for pre-training.
+CURATED = Table(
+    "curated",
+    {
+        "study_id": TEXT,
+        "patient_id": TEXT,
+        "split": TEXT,
+        "kept": FLAG,
+        "reason": TEXT,  # that with the highest score, or "put back", "also rejected"; "" where nothing speaks against
+        "score": NUMBER,  # NaN where no score says it
+        "reasons": TEXTS,  # all that speak against it
+        "detail": TEXT,
+    },
+    key=("study_id",),
+)
+
+# What was done to the studies of a corrupted copy of a corpus; the others are as they were.
+CORRUPTED = Table(
+    "corrupted",
+    {
+        "study_id": TEXT,
+        "patient_id": TEXT,
+        "way": TEXT,
+        "other": TEXT,  # the study that image or text was taken from, or ""
+    },
+    key=("study_id",),
+)
+
 # Loss curves of generators and encoders.
 CURVE = Table("curve", {"step": WHOLE, "phase": TEXT, "name": TEXT, "value": NUMBER}, key=("step", "phase", "name"))
 

@@ -5,11 +5,6 @@ judges can be measured. Nothing here runs unless a set of pairs is curated or co
 """
 
 
-rule curation:
-    input:
-        study.curation.results(),
-
-
 rule corrupt_corpus:
     input:
         images="<results>/corpora/{corpus}/images.parquet",

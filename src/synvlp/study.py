@@ -1240,6 +1240,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "concepts.written",
         "generators",
         "images.quality.measure",
+        "pair_sets",
         *_RUNS,
     ),
 }

@@ -71,7 +71,7 @@ def test_a_job_gets_its_own_settings_and_code():
     assert made.on_gpu("write_reports")(Wildcards(written="even", writer="template")) == 0
     assert made.on_gpu("write_reports")(Wildcards(written="large", writer="local")) == 1
     modules = made.fingerprints()
-    assert "synvlp.concepts.writers.local" in modules and "synvlp.concepts.writers.server" not in modules
+    assert ("synvlp.concepts.writers.local",) in modules and ("synvlp.concepts.writers.server",) not in modules
     frequencies = made.settings("draw_frequencies")(Wildcards())
     assert "--written even large small --samplings balanced balanced natural" in frequencies
 

@@ -114,7 +114,7 @@ def test_the_order_of_keys_does_not_matter():
     turned = overlaid(CONFIG, {})
     turned["images"] = dict(reversed(list(CONFIG["images"].items())))
     turned["images"]["synthesize"] = dict(reversed(list(CONFIG["images"].get("synthesize", {}).items())))
-    wildcards = W(shard="1")
+    wildcards = W(generator="diffusion", shard="1")
     assert Study(CONFIG).settings("synthesize")(wildcards) == Study(turned).settings("synthesize")(wildcards)
 
 

@@ -188,7 +188,7 @@ def known_code(module="synvlp.encoders.gloria"):
     """What a run with other code left in code.json: `losses_of` was another, `gone` was there."""
     outlines = {name: provenance.outline(name) for name in provenance.closure(module)}
     outlines[module] |= {"losses_of": "another", "gone": "there"}
-    del outlines[module]["attention"]
+    del outlines[module]["local_scores"]
     content = {"fingerprints": {OLD_CODE: {name: f"was {name}" for name in outlines}}}
     content["modules"] = {f"was {name}": made for name, made in outlines.items()}
     Path("results/demo/code.json").write_text(json.dumps(content))
@@ -201,8 +201,8 @@ def test_changed_functions_are_named():
     (change,) = changes(found)["pretrain gloria real 0"]
     module = "synvlp.encoders.gloria"
     assert (change.kind, change.name, change.old) == ("code", module, OLD_CODE)
-    assert change.detail == (f"{module}: attention (new)", f"{module}: gone (gone)", f"{module}: losses_of")
-    assert f"code of {module}: attention (new), gone (gone), losses_of" in why.text(found)
+    assert change.detail == (f"{module}: gone (gone)", f"{module}: local_scores (new)", f"{module}: losses_of")
+    assert f"code of {module}: gone (gone), local_scores (new), losses_of" in why.text(found)
 
 
 def test_of_unknown_code_only_the_fingerprint_is_told():

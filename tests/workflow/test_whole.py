@@ -68,7 +68,7 @@ def test_touching_files_reruns_nothing(copied):
 
 def test_one_methods_setting_reruns_that_method_alone(copied):
     wanted = planned(copied, "--config", "encoders={mgca: {rate: 0.0007}}")
-    assert wanted == {"pretrain", "encode", "classify", "segment", "detect"} | TABLES
+    assert wanted == {"pretrain", "encode", "classify", "segment", "detect", "align", "ground"} | TABLES
     result = copied.snakemake("-n", "--config", "encoders={mgca: {rate: 0.0007}}")
     assert "encoders/mgca/real" in result.stdout + result.stderr
     assert "pretrain-gloria" not in result.stdout + result.stderr

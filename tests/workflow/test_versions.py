@@ -13,13 +13,7 @@ pytestmark = pytest.mark.workflow
 FILE = "studies/tiny/dvc.yaml"
 TABLES = {"tabulate", "summarize", "compare", "draw_figure", "write_page"}
 TASKS = {"encode", "classify", "segment", "detect", "align", "ground"}
-TABLES_OF = {
-    "classify": {"classification"},
-    "segment": {"segmentation"},
-    "detect": {"detection"},
-    "align": {"zero-shot", "retrieval"},
-    "ground": {"grounding"},
-}
+TABLE_OF = {"classify": "classification", "segment": "segmentation", "detect": "detection", "ground": "grounding"}
 GLORIA = "src/synvlp/encoders/gloria.py"
 MATCHING = "src/synvlp/tasks/matching.py"
 WHY = (sys.executable, "-m", "synvlp", "why")
@@ -131,9 +125,9 @@ EDITS = {
         "",
         True,
     ),
-    "a metric of two tasks": (
+    "a metric of three tasks": (
         [("src/synvlp/tasks/scores.py", "(2 * common / max(truth", "(2.0 * common / max(truth")],
-        {"classify", "segment"} | TABLES,
+        {"classify", "segment", "align"} | TABLES,
         "",
         True,
     ),
@@ -152,7 +146,7 @@ def test_what_an_edit_reruns(bench, name):
         if method:
             assert {job["wildcards"][0] for job in stale if job["rule"] == "pretrain"} == {method}
             assert {job["wildcards"][-3] for job in stale if job["rule"] in TASKS} == {method}
-        tasks = set().union(*(TABLES_OF[rule] for rule in rules & set(TABLES_OF)))
+        tasks = {TABLE_OF.get(job["rule"], job["wildcards"][0]) for job in stale if job["rule"] in TASKS - {"encode"}}
         assert {job["wildcards"][0] for job in stale if job["rule"] == "tabulate"} == tasks
         found = following(every, stages_changed(bench))
         places = {tuple(job["output"]) for job in stale}
@@ -167,7 +161,7 @@ def test_recording_settles_what_only_dvc_calls_changed(bench):
         edit(bench, GLORIA, '"""GLoRIA', '"""A method: GLoRIA')
         assert idle(bench) and stages_changed(bench)
         said = run(bench, sys.executable, "-m", "synvlp", "record", "tiny.yaml")
-        assert "2 of 62 stages recorded" in said and "0 not finished" in said
+        assert re.search(r"\b2 of \d+ stages recorded", said) and "0 not finished" in said
         assert stages_changed(bench) == set()
     finally:
         git(bench, "checkout", "--quiet", ".")
@@ -211,7 +205,7 @@ def test_a_run_is_recorded_and_old_and_new_versions_come_back(versioned):
     edit(versioned, *FIGURES)
     done = versioned.snakemake()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "versions: 4 of 62 stages recorded" in done.stderr
+    assert re.search(r"versions: 4 of \d+ stages recorded", done.stderr)
     changed = git(versioned, "diff", "--name-only").split()
     assert [Path(name).parent.name for name in changed].count("metadata") == 7
     assert not any(name.startswith("results/") for name in changed)
@@ -360,7 +354,7 @@ def test_a_failed_job_leaves_the_rest_recorded_and_its_old_version_restorable(ve
     edit(versioned, "src/synvlp/tables/page.py", "    import jinja2\n", '    raise RuntimeError("broken")\n')
     done = versioned.snakemake()
     assert done.returncode != 0
-    assert "versions: 3 of 62 stages recorded" in done.stderr and "1 not finished: write_page" in done.stderr
+    assert re.search(r"versions: 3 of \d+ stages recorded", done.stderr) and "1 not finished: write_page" in done.stderr
     assert not page.exists()
     dvc(versioned, "checkout", "--quiet", "results/tiny/tables/index.html")
     assert page.read_bytes() == before
@@ -378,7 +372,7 @@ def test_what_another_hand_changed_is_not_recorded(versioned):
 def test_settings_on_the_command_line_are_never_recorded_as_the_configs(versioned):
     done = versioned.snakemake("--config", "tables={draw_figure: {dpi: 80}}")
     assert done.returncode == 0
-    assert "versions: 0 of 62 stages recorded" in done.stderr and "4 not finished" in done.stderr
+    assert re.search(r"versions: 0 of \d+ stages recorded", done.stderr) and "4 not finished" in done.stderr
 
 
 def test_hardlinks_are_refused_before_any_job(versioned):

@@ -205,9 +205,9 @@ def test_a_run_is_recorded_and_old_and_new_versions_come_back(versioned):
     edit(versioned, *FIGURES)
     done = versioned.snakemake()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert re.search(r"versions: 4 of \d+ stages recorded", done.stderr)
+    assert re.search(r"versions: 7 of \d+ stages recorded", done.stderr)
     changed = git(versioned, "diff", "--name-only").split()
-    assert [Path(name).parent.name for name in changed].count("metadata") == 7
+    assert [Path(name).parent.name for name in changed].count("metadata") == 13
     assert not any(name.startswith("results/") for name in changed)
     figure = versioned.folder / "results/tiny/tables/classification.png"
     new = figure.read_bytes()
@@ -354,7 +354,7 @@ def test_a_failed_job_leaves_the_rest_recorded_and_its_old_version_restorable(ve
     edit(versioned, "src/synvlp/tables/page.py", "    import jinja2\n", '    raise RuntimeError("broken")\n')
     done = versioned.snakemake()
     assert done.returncode != 0
-    assert re.search(r"versions: 3 of \d+ stages recorded", done.stderr) and "1 not finished: write_page" in done.stderr
+    assert re.search(r"versions: 6 of \d+ stages recorded", done.stderr) and "1 not finished: write_page" in done.stderr
     assert not page.exists()
     dvc(versioned, "checkout", "--quiet", "results/tiny/tables/index.html")
     assert page.read_bytes() == before
@@ -372,7 +372,7 @@ def test_what_another_hand_changed_is_not_recorded(versioned):
 def test_settings_on_the_command_line_are_never_recorded_as_the_configs(versioned):
     done = versioned.snakemake("--config", "tables={draw_figure: {dpi: 80}}")
     assert done.returncode == 0
-    assert re.search(r"versions: 0 of \d+ stages recorded", done.stderr) and "4 not finished" in done.stderr
+    assert re.search(r"versions: 0 of \d+ stages recorded", done.stderr) and "7 not finished" in done.stderr
 
 
 def test_hardlinks_are_refused_before_any_job(versioned):

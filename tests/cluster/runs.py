@@ -95,6 +95,8 @@ class Checkout:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
+                # Tests that are started in the background of a shell ignore Ctrl-C, and so would what they start.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         return Run(self.folder, process, output)
 

@@ -182,6 +182,7 @@ tasks:
     findings: {corpus: mine}
     regions: {corpus: mine}
     lesions: {corpus: mine}
+    reports: {corpus: mine}
 """
 
 
@@ -225,9 +226,10 @@ def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_
         (place.folder / "few.yaml").write_text("encoders: {methods: [gloria]}\nsources: {real: null}\n")
     assert planned(copied, *words) == TABLES
     assert copied.snakemake(*words).returncode == 0
-    for job in ("draw_phantoms", "anonymize", "train_autoencoder", "synthesize", "pretrain", "detect", "compare"):
+    stages = ("draw_phantoms", "anonymize", "train_autoencoder", "synthesize", "pretrain", "detect")
+    for log in (*(f"{job}/**/*.log" for job in stages), "compare.log"):
         process = checkout.start(*words)
-        wait_for(f"results/tiny/logs/{job}/**/*.log", checkout, process)
+        wait_for(f"results/tiny/logs/{log}", checkout, process)
         checkout.kill(process)
         checkout.snakemake("--unlock", *words)
     done = checkout.snakemake(*words)

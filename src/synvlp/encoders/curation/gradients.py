@@ -7,7 +7,13 @@ CELL, BINS, THUMBNAIL = 8, 8, 16
 
 
 def describe(pixels: np.ndarray) -> np.ndarray:
-    """Histograms of oriented gradients and a thumbnail: float64 ((S/8)² · 8 + 256,), of uint8 (S, S).
+    """Histograms of oriented gradients and a thumbnail: float64 ((S/8)² · 8 + 256,), of uint8 (S, S)."""
+    small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return np.concatenate([histograms(pixels), np.asarray(small, np.float64).ravel() / 255])
+
+
+def histograms(pixels: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients: float64 ((S/8)² · 8,), of uint8 (S, S).
 
     After Dalal and Triggs (CVPR 2005): unsigned orientations in cells of 8 × 8 pixels, votes weighted by magnitude and
     shared between the two nearest bins, each cell divided by the length of its 3 × 3 neighbourhood, clipped at 0.2.
@@ -22,13 +28,11 @@ def describe(pixels: np.ndarray) -> np.ndarray:
     votes[y, x, low % BINS] = strength * (1 - part)
     votes[y, x, (low + 1) % BINS] += strength * part
     cells = len(pixels) // CELL
-    histograms = votes.reshape(cells, CELL, cells, CELL, BINS).sum((1, 3))
-    small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return np.concatenate([_normalised(histograms).ravel(), np.asarray(small, np.float64).ravel() / 255])
+    return _normalised(votes.reshape(cells, CELL, cells, CELL, BINS).sum((1, 3))).ravel()
 
 
-def _normalised(histograms: np.ndarray) -> np.ndarray:
-    power = np.pad((histograms**2).sum(2), 1, mode="edge")
-    cells = len(histograms)
+def _normalised(cells_of: np.ndarray) -> np.ndarray:
+    power = np.pad((cells_of**2).sum(2), 1, mode="edge")
+    cells = len(cells_of)
     around = sum(power[y : y + cells, x : x + cells] for y in range(3) for x in range(3))
-    return np.minimum(histograms / np.sqrt(around + 1.0)[..., None], 0.2)
+    return np.minimum(cells_of / np.sqrt(around + 1.0)[..., None], 0.2)

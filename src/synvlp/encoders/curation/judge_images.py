@@ -16,7 +16,7 @@ import pandas as pd
 
 from synvlp import job
 from synvlp.encoders.curation import bank as banks
-from synvlp.encoders.curation import calibration, corruptions, folds, statistics
+from synvlp.encoders.curation import calibration, corruptions, folds, gradients, statistics
 from synvlp.store import files, images, tables
 from synvlp.store.seeds import seed_of
 
@@ -35,9 +35,10 @@ CERTAIN = 10.0
 LEAST_SOUND = 0.5
 # An image so many deviations farther from the others than the median one takes no part in setting limits.
 OUTLYING = 5.0
-# Share of the learned images that distances are measured from; the others may be anything.
-KEPT = 0.75
-THUMBNAIL, COMPONENTS = 16, 24
+# Share of the learned images that distances are measured from, for the others may be anything; and how they are found.
+KEPT, COMPONENTS = 0.75, 48
+# How many of these count.
+NEIGHBOURS = 5
 
 
 class Settings(job.Compute):
@@ -76,7 +77,7 @@ class Seen:
 
     Attributes:
         classes: log-probabilities: (n, C).
-        distance: from the images of the other folds, see `_residual`: (n,).
+        distance: from the images of the other folds, see `distances`: (n,).
         fold: whose network it was: (n,).
         learned: by class, the share of held-out originals and copies that the networks tell rightly.
     """
@@ -162,8 +163,8 @@ def _read_fold(
     from synvlp.encoders.curation import network
 
     said = network.read(model, judged, place, settings.batch)
-    thumbnails = _thumbnails(bank.sound.pixels[rows])
-    distance = _residual(thumbnails[closest(thumbnails)], _thumbnails(judged.pixels))
+    learned = _outlines(bank.sound.pixels[rows])
+    distance = distances(learned[closest(learned)], _outlines(judged.pixels))
     held_out = np.setdiff1d(np.arange(len(bank.sound.pixels)), rows)
     said_of_copies = _held_out(model, bank, held_out, settings, place)
     heat = calibration.temperature(said_of_copies, network.SHARES)
@@ -194,7 +195,8 @@ def closest(rows: np.ndarray) -> np.ndarray:
     """The three quarters of the rows that agree best with each other: indices, of (n, F).
 
     Concentration as in Rousseeuw and van Driessen's fast MCD (Technometrics 41, 1999), with what principal components
-    leave in place of a distance: from the rows nearest to the median, fit and keep the best fitted, twice.
+    leave in place of a distance: from the rows nearest to the median, fit and keep the best fitted, twice. A tenth of
+    foreign images, alike as they may be among themselves, is thus not what others are measured from.
     """
     count = max(int(KEPT * len(rows)), min(len(rows), 8))
     distance = ((rows - np.median(rows, 0)) ** 2).sum(1)
@@ -204,20 +206,25 @@ def closest(rows: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(distance, kind="stable")[:count])
 
 
+def distances(known: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """One minus the mean correlation of each other row with its five nearest known ones: (m,), of (n, F) and (m, F)."""
+    count = min(NEIGHBOURS, len(known))
+    found = [np.sort(others[part] @ known.T, 1)[:, -count:].mean(1) for part in images.batches(len(others), 1024)]
+    return 1 - np.concatenate([np.empty(0), *found])
+
+
 def _residual(learned: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Logarithm of what principal components of the learned thumbnails leave of each other one."""
+    """What principal components of the learned rows leave of each other one: (m,)."""
     from sklearn.decomposition import PCA
 
-    model = PCA(min(COMPONENTS, len(learned) - 1), svd_solver="full").fit(learned)
-    left = others - model.inverse_transform(model.transform(others))
-    return np.log((left**2).mean(1) + 1e-9)
+    model = PCA(min(COMPONENTS, len(learned) - 1, learned.shape[1]), svd_solver="full").fit(learned)
+    return ((others - model.inverse_transform(model.transform(others))) ** 2).sum(1)
 
 
-def _thumbnails(pixels: np.ndarray) -> np.ndarray:
-    """Images of mean 0 and deviation 1 at 16 pixels a side: float64 (n, 256)."""
-    small = np.stack([images.resize(picture, THUMBNAIL) for picture in pixels]).astype(np.float64)
-    flat = small.reshape(len(small), -1)
-    return (flat - flat.mean(1, keepdims=True)) / (flat.std(1, keepdims=True) + 4)
+def _outlines(pixels: np.ndarray) -> np.ndarray:
+    """Where the edges of images point, as rows of length 1: float64 (n, F)."""
+    rows = np.stack([gradients.histograms(picture) for picture in pixels])
+    return rows / np.maximum(np.sqrt((rows**2).sum(1, keepdims=True)), 1e-9)
 
 
 def _joined(done: list[dict], fold: np.ndarray) -> Seen:

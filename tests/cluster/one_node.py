@@ -180,7 +180,7 @@ def find(program: str) -> str | None:
     return shutil.which(program) or shutil.which(program, path=SYSTEM)
 
 
-def wait_for(ready: Callable[[], object], what: str, seconds: float = 60, fail: bool = True) -> None:
+def wait_for(ready: Callable[[], object], what: str, seconds: float = 240, fail: bool = True) -> None:
     """Wait until `ready` says so."""
     end = time.monotonic() + seconds
     while not ready():

@@ -129,9 +129,14 @@ class Cluster:
     def start_node(self) -> None:
         """Start slurmd and wait until its node takes jobs."""
         self.start("slurmd", "-D")
+        wait_for(self._takes_jobs, f"the node ({self.folder})")
+
+    def _takes_jobs(self) -> bool:
+        """Whether the node takes jobs; one that registered after it was resumed has to be resumed again."""
+        if re.search("State=(IDLE|MIXED|ALLOCATED) ", self.call("scontrol", "show", "node")):
+            return True
         self.call("scontrol", "update", f"NodeName={HOST}", "State=RESUME")
-        states = "State=(IDLE|MIXED|ALLOCATED) "
-        wait_for(lambda: re.search(states, self.call("scontrol", "show", "node")), f"the node ({self.folder})")
+        return False
 
     def kill_node(self) -> None:
         """SIGKILL to slurmd and to all jobs on its node, as if its plug were pulled; slurmctld need not find it out."""

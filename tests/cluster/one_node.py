@@ -129,14 +129,18 @@ class Cluster:
     def start_node(self) -> None:
         """Start slurmd and wait until its node takes jobs."""
         self.start("slurmd", "-D")
+        self._resume()
         wait_for(self._takes_jobs, f"the node ({self.folder})")
 
     def _takes_jobs(self) -> bool:
         """Whether the node takes jobs; one that registered after it was resumed has to be resumed again."""
         if re.search("State=(IDLE|MIXED|ALLOCATED) ", self.call("scontrol", "show", "node")):
             return True
-        self.call("scontrol", "update", f"NodeName={HOST}", "State=RESUME")
+        self._resume()
         return False
+
+    def _resume(self) -> None:
+        self.call("scontrol", "update", f"NodeName={HOST}", "State=RESUME")
 
     def kill_node(self) -> None:
         """SIGKILL to slurmd and to all jobs on its node, as if its plug were pulled; slurmctld need not find it out."""

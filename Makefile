@@ -27,10 +27,10 @@ open: $(VENV)/.run
 	$(BIN)/snakemake --cores $(CORES) --configfile studies/open.yaml
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses logical --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 test-quick: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses logical --dist loadgroup -m "not workflow and not slurm"
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder -m "not workflow and not slurm"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

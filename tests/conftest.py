@@ -10,17 +10,30 @@ from pathlib import Path
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)
+# Files whose tests share what is expensive among all processes (`once` in workflow/conftest.py).
+SHARING = ("test_whole.py", "test_versions.py", "test_remotes.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no process ends minutes before the others."""
+    items.sort(key=lambda item: item.path.name != "test_whole.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """With several processes, tests of one file go to one of them, because they share what is expensive to make.
 
-    Those of the workflow share theirs among all processes (`once` in workflow/conftest.py), and each goes to whichever
-    process is free, the longest ones first: so no process ends minutes before the others.
+    Those of some files share theirs among all processes, and each goes to whichever process is free. Groups by
+    markers (`--dist loadgroup` of pytest-xdist 3.8) have no effect under pytest 9.2.
     """
-    items.sort(key=lambda item: item.path.name != "test_whole.py")
-    for item in items:
-        if not item.get_closest_marker("workflow"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file.endswith(SHARING) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Files whose tests share what is expensive among all processes (`once` in workflow/conftest.py).
 SHARING = ("test_whole.py", "test_versions.py", "test_remotes.py")
 

@@ -32,6 +32,12 @@ class Outputs(job.Files):
     target: Path = job.file("what is written")
 
 
+@pytest.fixture(autouse=True)
+def scratch_of_its_own(tmp_path, monkeypatch):
+    """Otherwise a job of an earlier session of tests, in a folder of the same name, would be taken again."""
+    monkeypatch.setenv("SYNVLP_SCRATCH", str(tmp_path / "scratch"))
+
+
 def module(run) -> SimpleNamespace:
     return SimpleNamespace(
         __name__="synvlp.job", __doc__="A job.", Settings=Settings, Inputs=Inputs, Outputs=Outputs, run=run

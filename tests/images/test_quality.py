@@ -230,7 +230,7 @@ def test_the_chosen_prompts_are_different_and_held_out(world):
     repeats.run(repeats.Settings(count=5), repeats.Inputs(prompts=paths["prompts"]), repeats.Outputs(selected=out))
     chosen_rows = tables.read(out, tables.PROMPTS)
     assert len(chosen_rows) == chosen_rows["prompt"].nunique() == 5 and set(chosen_rows["split"]) == {"val"}
-    world.prompts["prompt"] = "All the same."
+    world.prompts["prompt"] = ["All the same.", "All  the same"] * 60
     with pytest.raises(job.JobError, match="1 different prompts"):
         repeats.run(repeats.Settings(), repeats.Inputs(prompts=world.write()["prompts"]), repeats.Outputs(selected=out))
 
@@ -362,3 +362,31 @@ def test_own_prompts_are_found_among_candidates(world, monkeypatch):
     assert first.measure == "recall_at_1" and first.group == "of 12 prompts"
     assert first.found.value == 0.5 and first.found.n == 24 and first.reference.value == 1.0
     assert [set(part["label"]) for part in rows] == [{""}, {""}]
+
+
+class Constant:
+    """An encoder that answers every image with the text of place 0, and ranks the others by their place."""
+
+    def images(self, pixels):
+        return np.ones((len(pixels), 1))
+
+    def texts(self, given):
+        return np.array([[-float(text.strip(".").split()[1])] for text in given])
+
+
+def test_a_frequent_prompt_counts_no_more_than_a_rare_one(world, monkeypatch):
+    """Of the 24 images of val, 14 have one prompt and 10 their own; always to answer the frequent one is chance."""
+    from synvlp.models import alignment
+
+    monkeypatch.setattr(alignment, "open_encoder", lambda inputs, settings: Constant())
+    val = (world.studies["split"] == "val").to_numpy()
+    world.prompts.loc[val, "prompt"] = [f"Text {max(place - 13, 0)}." for place in range(24)]
+    world.prompts.loc[~val, "prompt"] = "Text 0."
+    paths = world.write()
+    more = {"prompt_studies": paths["studies"], "real_prompts": paths["prompts"]}
+    named = dict.fromkeys(agreement.encoder_files.Encoder.model_fields, paths["real"])
+    inputs = chosen({**paths, **more, **named}, agreement)
+    measures, _, counts = agreement.own_prompts(agreement.Settings(resamples=20, real_splits=["val"]), inputs)
+    assert counts["candidates"] == 11
+    for measure, k in zip(measures, (1, 5, 10), strict=True):
+        assert measure.found.value == pytest.approx(k / 11) == measure.reference.value

@@ -14,10 +14,10 @@ from synvlp.images.quality import (
     manifolds,
     neighbours,
     results,
-    retrieval,
     sets,
     similarity,
 )
+from synvlp.models import retrieval
 
 
 def random(*shape, seed=0):
@@ -305,14 +305,15 @@ def test_auroc_of_weights_is_that_of_repeated_images():
 
 def test_ranks_are_those_of_loops():
     images, texts = random(9, 4), random(6, 4, seed=1)
-    own = [number % 6 for number in range(9)]
-    found = retrieval.ranks(images, texts, own)
+    own = np.arange(9) % 6
+    found = retrieval.text_ranks(images @ texts.T, own)
     for image, place, rank in zip(images, own, found, strict=True):
         similar = [image @ text for text in texts]
         assert rank == 1 + sum(value > similar[place] for value in similar)
-    assert (retrieval.ranks(images, np.ones((6, 4)), own) == 3.5).all()  # nothing known: the middle
+    assert (retrieval.text_ranks(np.ones((9, 6)), own) == 6).all()  # nothing known, nothing found
 
 
 def test_equal_texts_count_as_one():
-    texts, own = retrieval.distinct(["No edema.", "Large  heart.", "no Edema.", "Large heart."])
-    assert texts == ["No edema.", "Large  heart."] and list(own) == [0, 1, 0, 1]
+    texts, own = retrieval.distinct(["No edema.", "Large  heart.", "no Edema", "Large heart,", "Edema."])
+    assert texts == ["No edema.", "Large  heart.", "Edema."] and list(own) == [0, 1, 0, 1, 2]
+    assert retrieval.shares(own) == pytest.approx([0.5, 0.5, 0.5, 0.5, 1])

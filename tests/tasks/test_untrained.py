@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from synvlp import job
+from synvlp.models import retrieval as ranking
 from synvlp.store import files, tables
 from synvlp.tables import comparison
 from synvlp.tasks import (
@@ -141,11 +142,11 @@ def test_zero_shot_of_exclusive_classes_is_a_softmax(corpus, aligned, tmp_path):
 
 def test_equal_texts_are_one_and_ties_count_against_the_encoder():
     texts = ["No acute disease.", "no acute  disease", "A nodule.", "An effusion", "No acute disease"]
-    group = retrieval.groups(texts)
+    group = ranking.distinct(texts)[1]
     assert group.tolist() == [0, 0, 1, 2, 0]
     samples = pd.DataFrame({"study_id": list("abcde"), "patient_id": list("abcde")})
     similarity = np.array([[3, 1, 2], [1, 3, 2], [0, 9, 0], [1, 5, 3], [1, 1, 1]], float)
-    assert retrieval.text_ranks(similarity, group).tolist() == [1, 3, 1, 2, 3]
+    assert ranking.text_ranks(similarity, group).tolist() == [1, 3, 1, 2, 3]
     assert retrieval.image_ranks(similarity, group).tolist() == [1, 1, 1]
     rows = retrieval.recalls(samples, similarity, group, [1])
     found, chance = untrained.summarized(rows), untrained.summarized(rows, "chance")

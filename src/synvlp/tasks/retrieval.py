@@ -10,7 +10,6 @@ GLoRIA, whose sets hold studies of one label each; here a set of labels counts a
 for. The gallery stays whole when patients are resampled; only the questions are weighted.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from synvlp import job
+from synvlp.models import retrieval
 from synvlp.store import tables
 from synvlp.tasks import untrained
 
@@ -49,11 +49,9 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         raise job.JobError(f"{inputs.samples}: its texts are needed, those of the same samples in the same order")
     check(settings, len(samples))
     encoder = alignment.open_encoder(inputs, settings)
-    group = groups(pairs["text"])
-    first = np.unique(group, return_index=True)[1]
-    texts = encoder.texts([pairs["text"].iloc[row] for row in first], settings.batch)
-    job.log.info("%d pairs with %d different texts", len(group), len(first))
-    similarity = encoder.images(pixels, settings.batch) @ texts.T
+    texts, group = retrieval.distinct(list(pairs["text"]))
+    job.log.info("%d pairs with %d different texts", len(group), len(texts))
+    similarity = encoder.images(pixels, settings.batch) @ encoder.texts(texts, settings.batch).T
     frames = [recalls(samples, similarity, group, settings.recall_at)]
     if description["labels"] and description["labelled"]:
         frames += precisions(samples, similarity[:, group], settings)
@@ -61,7 +59,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         job.log.info("no precision: not every sample is labelled")
     rows = pd.concat(frames, ignore_index=True)
     metrics, chance = untrained.summarized(rows), untrained.summarized(rows, "chance")
-    counts = {"pairs": len(samples), "texts": len(first)}
+    counts = {"pairs": len(samples), "texts": len(texts)}
     untrained.write(
         outputs, "retrieval", description, settings, metrics, chance, (rows, tables.MEASURED), samples, **counts
     )
@@ -77,12 +75,6 @@ def check(settings: Settings, pairs: int) -> None:
             raise job.JobError(f"{name}: k = {wrong[0]} is not from 1 to {pairs}, the number of pairs")
 
 
-def groups(texts: Sequence[str]) -> np.ndarray:
-    """Which texts are one: int64 (n,), numbered from 0 in order of appearance."""
-    plain = [" ".join(re.findall(r"\w+", text.casefold())) for text in texts]
-    return pd.factorize(pd.Series(plain))[0].astype(np.int64)
-
-
 def recalls(samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, counts: Sequence[int]) -> pd.DataFrame:
     """Rows of MEASURED with recall at k both ways.
 
@@ -91,7 +83,7 @@ def recalls(samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, co
         group: the text of each image, int64 (n,).
     """
     texts, size = similarity.shape[1], np.bincount(group)
-    ranks = {TO_TEXT: text_ranks(similarity, group), TO_IMAGE: image_ranks(similarity, group)[group]}
+    ranks = {TO_TEXT: retrieval.text_ranks(similarity, group), TO_IMAGE: image_ranks(similarity, group)[group]}
     frames = []
     for way, rank in ranks.items():
         for k in counts:
@@ -100,19 +92,13 @@ def recalls(samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, co
                 if way == TO_TEXT
                 else np.array([hit_by_chance(len(group), number, k) for number in size])[group]
             )
-            more = {"weight": 1 / size[group], "chance": chance}
+            more = {"weight": retrieval.shares(group), "chance": chance}
             frames.append(untrained.measured(samples, f"recall_{k}_{way}", "", rank <= k, **more))
     return pd.concat(frames, ignore_index=True)
 
 
-def text_ranks(similarity: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """The place of each image's own text, from 1: int64 (n,). `similarity`: (n images, m different texts)."""
-    own = similarity[np.arange(len(group)), group]
-    return (similarity >= own[:, None]).sum(axis=1)
-
-
 def image_ranks(similarity: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """The place of each text's best own image, its others left out: int64 (m,). Arguments as of `text_ranks`."""
+    """The place of each text's best own image, its others left out: int64 (m,). Arguments as of `recalls`."""
     ranks = np.empty(similarity.shape[1], np.int64)
     for text, column in enumerate(similarity.T):
         own = group == text

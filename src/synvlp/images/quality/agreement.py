@@ -2,7 +2,8 @@
 
 The classifier is a logistic regression per finding on features of an encoder that was pre-trained on real pairs,
 fitted to real labelled training images. It is asked for the labels of the report that a prompt comes from. Retrieval
-asks the same encoder's text side for the own prompt among others. Held-out real images are the ceiling of both.
+asks the same encoder's text side for the own prompt among others; each different prompt counts once, its images
+sharing it, as in the task of that name. Held-out real images are the ceiling of both.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from synvlp import job
-from synvlp.images.quality import classifier, results, retrieval, sets
-from synvlp.models import encoder_files
+from synvlp.images.quality import classifier, results, sets
+from synvlp.models import encoder_files, retrieval
 from synvlp.store import images, tables
 from synvlp.store.seeds import seed_of
 
@@ -140,6 +141,7 @@ def own_prompts(settings: Settings, inputs: Inputs) -> tuple[list[results.Measur
         sought = choose(frame, count, settings.seed)
         ranks = _ranks(encoder, sought)
         weights = results.draw_weights(sought.rows["patient_id"], settings.resamples, settings.seed, kind, "ranks")
+        weights = weights * retrieval.shares(sought.own)
         found[kind] = [
             results.estimate(results.weighted_mean((ranks <= limit).astype(float), weights), len(ranks))
             for limit in RANKS
@@ -173,7 +175,7 @@ def _ranks(encoder: object, sought: Sought) -> np.ndarray:
     decoded = [images.decode(data) for data in sought.rows["image"]]
     side = max(max(pixels.shape) for pixels in decoded)
     pixels = np.stack([images.resize(item, side) for item in decoded])
-    return retrieval.ranks(encoder.images(pixels), encoder.texts(sought.texts), sought.own)
+    return retrieval.text_ranks(encoder.images(pixels) @ encoder.texts(sought.texts).T, sought.own)
 
 
 def _pairs(path: Path, kind: tables.Table, prompts: Path, splits: list[str]) -> pd.DataFrame:
@@ -185,7 +187,7 @@ def _pairs(path: Path, kind: tables.Table, prompts: Path, splits: list[str]) -> 
     frame = tables.read(path, kind, columns).merge(about[["study_id", "patient_id", "words"]], on="study_id")
     frame = frame if "draw" in frame else frame.assign(draw=0)
     frame = frame[[_is_readable(data) for data in frame["image"]]] if len(frame) else frame
-    return frame.assign(key=[" ".join(words.lower().split()) for words in frame["words"]])
+    return frame.assign(key=[retrieval.plain(words) for words in frame["words"]])
 
 
 def _is_readable(data: bytes) -> bool:

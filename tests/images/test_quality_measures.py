@@ -191,9 +191,16 @@ def test_ms_ssim_is_that_of_the_formula(side, count):
 
 def test_ms_ssim_has_all_scales_where_they_fit():
     assert similarity.scales(256) == pytest.approx(similarity.SCALES, abs=1e-3)
-    assert [len(similarity.scales(side)) for side in (175, 176, 88, 44, 11)] == [4, 5, 4, 3, 1]
+    assert [len(similarity.scales(side)) for side in (175, 176, 99, 98, 44, 11)] == [4, 5, 4, 3, 3, 1]
     with pytest.raises(job.JobError, match="11 pixels"):
         similarity.scales(10)
+
+
+@pytest.mark.parametrize("side", [11, 21, 22, 43, 44, 87, 88, 96, 98, 99, 175, 176])
+def test_ms_ssim_at_the_sides_where_the_number_of_scales_changes(side):
+    one, other = np.random.default_rng(0).integers(0, 256, (2, 1, side, side)).astype(np.uint8)
+    assert similarity.ms_ssim(one, one) == pytest.approx(1)
+    assert 0 <= similarity.ms_ssim(one, other)[0] < 0.7
 
 
 def test_opposite_images_have_no_negative_similarity():

@@ -219,6 +219,14 @@ def test_prompts_with_marks_are_a_group_of_their_own(world):
     assert marked["value"] == 1 and marked["n"] == 36 and clean["value"] < 0.3 and clean["n"] == 36
 
 
+def test_written_prompts_are_one_group_and_none_of_training(world):
+    world.prompts["origin"] = "written"
+    written = found(remembered(world).memorization)
+    assert {group for _, group in written} == {"written prompts"}
+    assert written["nearer_train", "written prompts"]["n"] == world.asked.sum()
+    assert not any(measure == "own_nearer" for measure, _ in written)
+
+
 def test_memorization_needs_held_out_images(world):
     world.studies["split"] = "train"
     with pytest.raises(job.JobError, match="0 held-out images in the splits val, test"):

@@ -29,6 +29,7 @@ class World:
                     "labels": ["effusion"] if self.random.random() < 0.5 else [],
                     "has_image": True,
                     "labelled": True,
+                    "collection": "one",
                     "age": 50.0,
                 }
                 for patient in range(60)
@@ -51,7 +52,7 @@ class World:
     def write(self):
         """Paths of everything, by the names of the jobs' inputs."""
         ids = self.studies["study_id"]
-        rest = dict.fromkeys(("collection", "view", "sex", "text_kind"), "") | {"has_report": True}
+        rest = dict.fromkeys(("view", "sex", "text_kind"), "") | {"has_report": True}
         paths = {name: self.folder / f"{name}.parquet" for name in ("studies", "prompts", "real", "synthetic")}
         tables.write(self.studies.assign(**rest), paths["studies"], tables.STUDIES)
         tables.write(self.prompts, paths["prompts"], tables.PROMPTS)
@@ -315,6 +316,23 @@ def test_agreement_with_planted_labels(world):
     wrong = found(agreed(world).agreement)["auroc", "effusion"]
     assert wrong["low"] < 0.5 < wrong["high"] + 0.1 and wrong["value"] < 0.75
     assert wrong["reference"] == row["reference"]
+
+
+@pytest.mark.usefixtures("without_retrieval")
+def test_findings_are_asked_for_within_one_collection(world):
+    """Effusion is frequent in one collection, which its images show, and images show nothing else of it."""
+    first = np.arange(120) // 2 % 2 == 0
+    with_it = (np.arange(120) // 4 * 2 + np.arange(120) % 2) % 6 == 0
+    with_it = np.where(first, ~with_it, with_it)
+    world.studies["collection"] = np.where(first, "one", "two")
+    world.studies["labels"] = [["effusion"] if shown else [] for shown in with_it]
+    world.real, world.synthetic = world.drawn_like(first), world.drawn_like(first[world.asked])
+    mixed = found(agreed(world).agreement)["auroc", "effusion"]
+    within = found(agreed(world, collection="one", min_cases=2).agreement)["auroc", "effusion"]
+    assert mixed["value"] > 0.7 and mixed["reference_low"] > 0.55  # though no image shows an effusion
+    assert within["n"] == 12 and within["reference_n"] == 24 and within["reference_low"] < 0.5
+    with pytest.raises(job.JobError, match="collection = three: labelled real images are only of one, two"):
+        agreed(world, collection="three")
 
 
 @pytest.mark.usefixtures("without_retrieval")

@@ -1,7 +1,9 @@
 """Measure whether synthetic images show what their prompts say: findings that a classifier sees, own prompts found.
 
 The classifier is a logistic regression per finding on features of an encoder that was pre-trained on real pairs,
-fitted to real labelled training images. It is asked for the labels of the report that a prompt comes from. Retrieval
+fitted to real labelled training images. It is asked for the labels of the report that a prompt comes from. Of a corpus
+of several collections, one should be named: where a label comes from one collection, which of them an image comes from
+gives the label away, and a drawn image that looks like its collection would seem to show the finding. Retrieval
 asks the same encoder's text side for the own prompt among others; each different prompt counts once, its images
 sharing it, as in the task of that name. Held-out real images are the ceiling of both.
 """
@@ -24,6 +26,7 @@ RANKS = (1, 5, 10)
 class Settings(job.Compute):
     real_splits: list[str] = job.setting(["val", "test"], "splits of the real images, the ceiling", min_length=1)
     synthetic_splits: list[str] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
+    collection: str = job.setting("", "findings are asked for in this collection alone; empty: in all of them")
     labels: list[str] = job.setting([], "findings that are asked for; none given: all of the training images")
     min_cases: int = job.setting(10, "training images with and without a finding that it takes", ge=2)
     candidates: int = job.setting(100, "different prompts among which the own one is looked for, at most", ge=2)
@@ -83,12 +86,12 @@ def findings(
     real: sets.ImageSet, drawn: sets.ImageSet, settings: Settings, inputs: Inputs
 ) -> tuple[list[results.Measure], list[pd.DataFrame], dict[str, str]]:
     """AUROC per finding and their mean; per-image rows; and the findings that cannot be asked for, with the reason."""
-    labelled = real.of(real.rows["labelled"].astype(bool).to_numpy())
+    labelled = of_collection(real.of(real.rows["labelled"].astype(bool).to_numpy()), settings.collection)
     train, heldout = labelled.within(["train"]), labelled.within(settings.real_splits)
     if inputs.prompt_studies is None:
         job.log.info("the prompts belong to no studies with labels: findings are left out")
         return [], [], {"all": "the prompts have no labels"}
-    drawn = _labelled(drawn, inputs.prompt_studies)
+    drawn = _labelled(drawn, inputs.prompt_studies, settings.collection)
     wanted = settings.labels or sorted({label for own in train.rows["labels"] for label in own})
     names, parts, rows, left_out = [], [], [], {}
     weights = [
@@ -118,6 +121,16 @@ def findings(
         measures.insert(0, results.Measure("auroc", "", "mean of findings", *both, kind="ceiling"))
     job.log.info("%d findings measured, %d left out", len(names), len(left_out))
     return measures, rows, left_out
+
+
+def of_collection(real: sets.ImageSet, collection: str) -> sets.ImageSet:
+    """The images of a collection; "": all of them. Raises JobError if there is none of it."""
+    if not collection:
+        return real
+    known = sorted(set(real.rows["collection"]))
+    if collection not in known:
+        raise job.JobError(f"collection = {collection}: labelled real images are only of {', '.join(known) or 'none'}")
+    return real.of((real.rows["collection"] == collection).to_numpy())
 
 
 def own_prompts(settings: Settings, inputs: Inputs) -> tuple[list[results.Measure], list[pd.DataFrame], dict[str, int]]:
@@ -197,12 +210,14 @@ def _is_readable(data: bytes) -> bool:
         return False
 
 
-def _labelled(drawn: sets.ImageSet, studies: Path) -> sets.ImageSet:
-    """The synthetic images whose report has labels, with them."""
-    labels = tables.read(studies, tables.STUDIES, ["study_id", "labels", "labelled"])
+def _labelled(drawn: sets.ImageSet, studies: Path, collection: str) -> sets.ImageSet:
+    """The synthetic images whose report has labels, with them; of a collection, or of all ("")."""
+    labels = tables.read(studies, tables.STUDIES, ["study_id", "collection", "labels", "labelled"])
     rows = drawn.rows.merge(labels, on="study_id", how="left")
-    known = rows["labelled"].fillna(False).astype(bool).to_numpy()
-    return sets.ImageSet(drawn.features, rows).of(known)
+    known = rows["labelled"].fillna(False).astype(bool)
+    if collection:
+        known &= rows["collection"] == collection
+    return sets.ImageSet(drawn.features, rows).of(known.to_numpy())
 
 
 def _unfit(train: np.ndarray, drawn: np.ndarray, heldout: np.ndarray, least: int) -> str:

@@ -101,7 +101,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         "figures": [(title_of(path), data_uri(path)) for path in inputs.figures],
         "pictures": [(title, data_uri(path)) for title, path in titled(settings, inputs, "picture")],
         "examples": examples(settings, inputs.examples),
-        "quality": (*task_table(inputs.quality_table),) if inputs.quality_table else (),
+        "quality": task_tables(inputs.quality_table) if inputs.quality_table else [],
         "quality_figure": data_uri(inputs.quality_figure) if inputs.quality_figure else "",
         "extractions": [(title, extraction(path)) for title, path in titled(settings, inputs, "extraction")],
         "rejected": rejections(titled(settings, inputs, "rejected"), settings.shown_reasons),
@@ -160,11 +160,15 @@ def data_uri(path: Path) -> str:
 
 def task_table(path: Path) -> tuple[str, grids.Grid]:
     """Caption and grid of a table that tabulate wrote in Markdown. Raises JobError if it is none."""
+    return task_tables(path)[0]
+
+
+def task_tables(path: Path) -> list[tuple[str, grids.Grid]]:
+    """Caption and grid of each table in a Markdown file. Raises JobError if it has none."""
     try:
-        pipes = markdown.read(_text(path))
+        return [(pipes.caption, grids.of_pipes(pipes)) for pipes in markdown.read_all(_text(path))]
     except ValueError as error:
         raise job.JobError(f"{path}: not a table in Markdown: {error}") from error
-    return pipes.caption, grids.of_pipes(pipes)
 
 
 def json_grids(path: Path) -> list[grids.Grid]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from synvlp import job
-from synvlp.concepts import text, vocabulary
+from synvlp.concepts import regions, text, vocabulary
 from synvlp.concepts.vocabulary import Concept
 from synvlp.store import files, tables
 
@@ -57,7 +57,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     if source is None:
         given, problems, name = vocabulary.as_built_in(), [], vocabulary.BUILT_IN.name
     elif settings.kind == "definitions":
-        given, problems = read_definitions(source, _only(inputs.phrases, None))
+        given, problems = read_definitions(source, _only(inputs.phrases, None), settings.add_built_in)
         name = source.name
     else:
         given, problems = read_table(source)
@@ -99,11 +99,14 @@ def read_table(path: Path) -> tuple[list[Concept], list[tuple[str, str]]]:
     return concepts, problems
 
 
-def read_definitions(path: Path, phrases: Path | None) -> tuple[list[Concept], list[tuple[str, str]]]:
+def read_definitions(
+    path: Path, phrases: Path | None, exclude: bool = False
+) -> tuple[list[Concept], list[tuple[str, str]]]:
     """The concepts of a file of finding models, and (concept, reason) of what is none.
 
     What is tagged as a diagnosis is a disease, all else an abnormality; what is tagged as technique is about the
-    picture, not the patient. Raises JobError for a file that does not hold what it should.
+    picture, not the patient. The file says nothing of what they exclude; with `exclude` they exclude the built-in
+    normal statements of their region. Raises JobError for a file that does not hold what it should.
     """
     document = _json(path, "findings", list)
     licence = document.get("license", "")
@@ -123,7 +126,7 @@ def read_definitions(path: Path, phrases: Path | None) -> tuple[list[Concept], l
                     synonyms=tuple(map(str, model.get("synonyms") or ())),
                     definition=" ".join(str(model.get("description") or "").split()),
                     origin=f"{document.get('source', path.name)}, {model.get('id', name)}, {licence}".rstrip(", "),
-                    excludes=(),
+                    excludes=regions.contradicted(name, tags) if exclude else (),
                 )
             )
     return _with_phrases(concepts, phrases, problems) if phrases else (concepts, problems)

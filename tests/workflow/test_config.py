@@ -1,6 +1,9 @@
 """A wrong config stops everything before any job, and says what is wrong and what is allowed."""
 
 import copy
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,6 +128,23 @@ def test_files_from_outside_are_known_without_being_there(monkeypatch):
     outside = study.files_from_outside()
     assert {"/data/mimic/manifest.csv", "models/roentgen/model_index.json"} <= set(outside)
     assert Study(CONFIG).files_from_outside() == ["studies/demo.key"]
+
+
+def test_no_version_takes_keys_raw_data_or_weights_along(monkeypatch, tmp_path):
+    overlay = (ROOT / "studies/paper.yaml").read_text()
+    for name in re.findall(r"\$\{(\w+)", overlay):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+
+    def ignored(*paths: str) -> list[str]:
+        command = ["git", "check-ignore", "--no-index", *paths]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.split()
+
+    outside = Study(overlaid(CONFIG, yaml.safe_load(overlay))).files_from_outside()
+    assert ignored(*outside) == outside and {"data/secret.key", "data/mimic-cxr/manifest.csv"} <= set(outside)
+    assert ignored("secret.key", "studies/own.key") == ["secret.key", "studies/own.key"]
+    assert ignored("studies/demo.key", "src/synvlp/models/x.py", "tests/data/x.csv", "results/demo/code.json") == []
 
 
 def test_environment_variables(monkeypatch):

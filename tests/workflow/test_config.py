@@ -147,6 +147,36 @@ def test_no_version_takes_keys_raw_data_or_weights_along(monkeypatch, tmp_path):
     assert ignored("studies/demo.key", "src/synvlp/models/x.py", "tests/data/x.csv", "results/demo/code.json") == []
 
 
+OWN = {"own": {"kind": "manifest", "path": "own/manifest.csv"}, "iu": {"kind": "iu", "path": "iu.tgz"}}
+
+
+def with_own(**reports: object) -> dict:
+    """The demo with two corpora of real reports."""
+    return overlaid(CONFIG, {"corpora": OWN, "reports": reports})
+
+
+@pytest.mark.parametrize(
+    "key", ["studies/demo.key", "./studies/../studies/demo.key", "same.key", "{root}/studies/demo.key"]
+)
+def test_real_reports_need_a_key_that_is_not_the_demos(key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "studies/demo.key", "same.key")
+    with pytest.raises(StudyError) as error:
+        Study(with_own(key_file=key.format(root=ROOT), published=["iu"]))
+    text = str(error.value)
+    assert "reports.key_file" in text and "for own make" in text and "secrets.token_hex" in text
+
+
+def test_a_key_of_ones_own_or_published_texts_will_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.key").write_text("3f" * 32)
+    for key in ("own.key", "not-there.key", "."):
+        assert Study(with_own(key_file=key)).parts.reports.published == []
+    assert Study(with_own(published=["own", "iu"])).parts.reports.key_file == "studies/demo.key"
+    with pytest.raises(StudyError, match=r"reports\.published: there is no 'owm'"):
+        Study(with_own(published=["owm", "iu"]))
+
+
 def test_environment_variables(monkeypatch):
     monkeypatch.setenv("SYNVLP_OPEN_CXR", "here/open")
     study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/open.yaml").read_text())))

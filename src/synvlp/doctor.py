@@ -290,10 +290,10 @@ def data(study: Study, checksums: bool = False) -> list[Row]:
     rows = []
     for name in study.corpora():
         part = study.parts.corpora[name]
-        remedy = "docs/data.md says what it holds and where it comes from"
         for key in ("path", "index"):
             value = getattr(part, key, None)
             if value:
+                remedy = study.origin("corpora", name, key) or "docs/data.md says what it holds and where it comes from"
                 rows.append(_file(f"corpora.{name}.{key}", Path(value), remedy, checksums))
                 rows.extend(_sums(name, Path(value).parent) if checksums and key == "path" else [])
     remedy = f"make one and keep it secret: {NEW_KEY}"

@@ -46,6 +46,7 @@ TARGETS["retrieval"] = {"texts": "texts.parquet"}
 # The demo's key, which is in git: known by its place, and by its content wherever it lies.
 DEMO_KEY, DEMO_KEY_SHA256 = "studies/demo.key", "2aeae9a32859c4d41e6f1327e93b3cb651a026967a6530bfcec70489169b4ec8"
 NEW_KEY = "python3 -c 'import secrets; print(secrets.token_hex(32))' > FILE"
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")  # ${NAME} or ${NAME:-default}
 
 
 class StudyError(Exception):
@@ -348,7 +349,8 @@ class Study:
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Check `config` (nested mappings, as YAML gives them). Raises StudyError listing every problem."""
         model = schema()
-        plain = _expand(_without_null(config))
+        self._unexpanded = _without_null(config)
+        plain = _expand(self._unexpanded)
         try:
             self.parts = model.model_validate(plain)
         except ValidationError as error:
@@ -560,6 +562,30 @@ class Study:
         """For the rule that reads a manifest: the files of a kind that lie beside it (see corpora.manifest)."""
         beside = importlib.import_module("synvlp.corpora.manifest").beside
         return lambda w: beside(self.parts.corpora[w.corpus].path)[kind]
+
+    def corpus_source(self, key: str) -> Callable[[Any], str | list]:
+        """For the rule that reads a corpus: the file from outside that `key` ("path", "index") names, if any.
+
+        The rule's function raises StudyError, which says where the path comes from, if the file is not there and the
+        corpus has not been read before (as after `dvc pull`, where nothing needs the file).
+        """
+
+        def find(w: Any) -> str | list:
+            path = getattr(self.parts.corpora[w.corpus], key)
+            made = Path("results", self.name, "corpora", w.corpus, "studies.parquet")
+            if path and not Path(path).exists() and not made.exists():
+                hint = self.origin("corpora", w.corpus, key) or "docs/data.md says what it holds"
+                raise StudyError(f"corpora.{w.corpus}.{key}: there is no file {path}; {hint}")
+            return path or []
+
+        return find
+
+    def origin(self, *place: str) -> str:
+        """Which environment variables a value of the config comes from, and how to set it; "" if from none."""
+        value = functools.reduce(lambda part, key: part[key], place, self._unexpanded)
+        names = [match[1] for match in _VARIABLE.finditer(value)] if isinstance(value, str) else []
+        now = " and ".join(f"{name} (now {os.environ.get(name) or 'not set'})" for name in dict.fromkeys(names))
+        return f"the config takes it from {value}: set {now}; docs/data.md says what it holds" if now else ""
 
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
@@ -1322,7 +1348,7 @@ def _expand(value: Any) -> Any:
         return {key: _expand(item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
-    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda m: os.environ.get(m[1]) or m[2] or "", value)
+    return _VARIABLE.sub(lambda m: os.environ.get(m[1]) or m[2] or "", value)
 
 
 def _explain(error: ValidationError, config: Mapping, prefix: str = "", bare: bool = False) -> str:

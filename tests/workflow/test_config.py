@@ -183,6 +183,23 @@ def test_environment_variables(monkeypatch):
     assert study.parts.corpora["open"].path == "here/open/manifest.csv"
 
 
+def test_a_collection_that_is_not_there_names_its_variable(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SYNVLP_OPEN_CXR", raising=False)
+    study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/open.yaml").read_text())))
+    with pytest.raises(StudyError) as error:
+        study.corpus_source("index")(SimpleNamespace(corpus="iu"))
+    text = str(error.value)
+    assert "corpora.iu.index: there is no file ../shared/data/open-cxr/reports/iu_index.csv" in text
+    assert "set SYNVLP_OPEN_CXR (now not set)" in text
+    read = tmp_path / "results/open/corpora/iu/studies.parquet"  # as after `dvc pull`: nothing has to be read
+    read.parent.mkdir(parents=True)
+    read.touch()
+    assert study.corpus_source("path")(SimpleNamespace(corpus="iu")).endswith("NLMCXR_reports.tgz")
+    with_own_iu = Study(with_own(published=["own", "iu"]))
+    assert with_own_iu.corpus_source("index")(SimpleNamespace(corpus="iu")) == []
+
+
 def test_a_rule_asks_for_a_gpu_and_a_thread_for_each_process():
     class Wildcards(SimpleNamespace):
         def items(self):

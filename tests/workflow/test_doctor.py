@@ -19,7 +19,7 @@ def study(**overlay: object) -> Study:
     return Study(overlaid(CONFIG, overlay))
 
 
-def with_collection(path: Path, **overlay: object) -> Study:
+def with_collection(path: Path | str, **overlay: object) -> Study:
     """The demo with a manifest's collection `own`."""
     return study(corpora={"own": {"kind": "manifest", "path": str(path)}}, reports={"published": ["own"]}, **overlay)
 
@@ -65,6 +65,17 @@ def test_a_missing_manifest_is_named_and_a_present_one_is_hashed(tmp_path):
     (tmp_path / "manifest.csv").write_text("image_id,patient_id,file\n")
     row = next(row for row in doctor.data(parts) if row.what == "corpora.own.path")
     assert row.verdict == "ok" and hashlib.sha256(b"image_id,patient_id,file\n").hexdigest()[:16] in row.found
+
+
+def test_a_path_from_the_environment_is_traced_to_its_variable(monkeypatch):
+    path = "${OWN_FOLDER:-else}/manifest.csv"
+    rows = doctor.data(with_collection(path, pair_sets={"real": {"corpus": "own"}}))
+    row = next(row for row in rows if row.what == "corpora.own.path")
+    assert row.found == "no file else/manifest.csv"
+    assert path in row.remedy and "set OWN_FOLDER (now not set)" in row.remedy and "docs/data.md" in row.remedy
+    monkeypatch.setenv("OWN_FOLDER", "there")
+    assert "set OWN_FOLDER (now there)" in with_collection(path).origin("corpora", "own", "path")
+    assert with_collection("there/manifest.csv").origin("corpora", "own", "path") == ""
 
 
 def test_a_corpus_that_nothing_uses_is_not_asked_for(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from synvlp import reference
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("corpora", "reports", "generators", "images", "encoders", "tasks", "tables")
+STAGES = ("corpora", "reports", "concepts", "generators", "images", "encoders", "tasks", "tables")
 
 
 def main() -> None:
@@ -37,11 +37,20 @@ def dag() -> str:
     shown = {name for edge in edges for name in edge}
     lines = ["flowchart LR"]
     for stage in STAGES:
-        rules = re.findall(r"^rule (\w+):", (ROOT / f"rules/{stage}.smk").read_text(encoding="utf-8"), flags=re.M)
-        lines.append(f"  subgraph {stage}")
-        lines += [f"    {rule}[{rule.replace('_', ' ')}]" for rule in rules if rule in shown]
-        lines.append("  end")
+        rules = [rule for rule in rules_of(ROOT / f"rules/{stage}.smk") if rule in shown]
+        if rules:  # a stage that the default study leaves out would be an empty box
+            lines.append(f"  subgraph {stage}")
+            lines += [f"    {rule}[{rule.replace('_', ' ')}]" for rule in rules]
+            lines.append("  end")
     return "\n".join([*lines, *(f"  {one} --> {other}" for one, other in edges)])
+
+
+def rules_of(path: Path) -> list[str]:
+    """The rules of a file and of those that it includes, in their order."""
+    found = []
+    for rule, included in re.findall(r'^(?:rule (\w+):|include: "(.+)")', path.read_text(encoding="utf-8"), flags=re.M):
+        found += [rule] if rule else rules_of(path.parent / included)
+    return found
 
 
 if __name__ == "__main__":

@@ -180,6 +180,6 @@ rule write_page:
     shell:
         "synvlp write-page --comparison {input.comparison} --tables {input.tables} --figures {input.figures}"
         " --pictures {input.pictures} --examples {input.examples} --audits {input.audits} --measures {input.measures}"
-        " --writings {input.writings} --screenings {input.screenings} --rejected {input.rejected}"
-        " --quality-table {input.quality_table} --quality-figure {input.quality_figure} --page {output.page}"
-        " {params.settings} > {log} 2>&1"
+        " --extractions {input.extractions} --writings {input.writings} --screenings {input.screenings}"
+        " --rejected {input.rejected} --quality-table {input.quality_table} --quality-figure {input.quality_figure}"
+        " --page {output.page} {params.settings} > {log} 2>&1"

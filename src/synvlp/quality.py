@@ -110,11 +110,12 @@ class Quality:
     def wanted(self) -> list[tuple[str, str, Mapping]]:
         """Key, name and what there is, of every name that the sections refer to."""
         parts, found = self.study.parts, []
+        texts = {**parts.corpora, **parts.concepts.written}  # whatever has prompts can be drawn and measured
         for place, item in enumerate(self.part.image_sets):
             key = f"images.quality.image_sets.{place}"
             found += [
                 (f"{key}.generator", item.generator, parts.generators),
-                (f"{key}.corpus", item.corpus, parts.corpora),
+                (f"{key}.corpus", item.corpus, texts),
             ]
         found += [("reports.keep_markers", name, parts.corpora) for name in parts.reports.keep_markers]
         if self.part.measure:

@@ -760,6 +760,9 @@ class Study:
             },
             "audits": {name: f"<results>/reports/{name}/audit.json" for name in corpora},
             "measures": {name: f"<results>/reports/{name}/measures.json" for name in drawn},
+            "extractions": {
+                name: f"<results>/concepts/{name}/measures.json" for name in self.measured(self.concept_corpora())
+            },
             "writings": {name: f"<results>/concepts/{name}/audit.json" for name in self.written()},
             "screenings": {title: f"{folder}/summary.json" for title, folder in images.items()},
             "rejected": {
@@ -1092,6 +1095,7 @@ def _page(study: Study, w: Any) -> dict[str, Any]:
             ("picture_titles", "pictures"),
             ("audit_titles", "audits"),
             ("measure_titles", "measures"),
+            ("extraction_titles", "extractions"),
             ("writing_titles", "writings"),
             ("screening_titles", "screenings"),
             ("rejected_titles", "rejected"),

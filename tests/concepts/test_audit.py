@@ -76,6 +76,11 @@ def test_the_audit_counts(made):
     assert found["cap"] == {"cap": "none"}
     assert made(cap=2)[1]["cap"] == {"cap": 2, "concepts at the cap": 2, "concepts above it": 0}
     assert made(cap=1)[1]["cap"]["concepts above it"] == 2
+    assert found["prompts"] == {
+        "findings of the reports": 3,
+        "findings that their prompts lack": 0,
+        "prompts that lack a finding": 0,
+    }
     texts = found["texts"]
     assert (texts["different"], texts["with a twin"], texts["most frequent"]) == (2, 2, 2)
     words = ["cardiomegaly", "is", "seen", "no", "effusion"] * 2 + [
@@ -92,6 +97,12 @@ def test_the_audit_counts(made):
     assert words["share of words that real texts have"] == pytest.approx(5 / 17, abs=1e-6), "cardiomegaly, seen; spine"
     assert "zebra" in words["frequent words without a real example"], "a caption is no report"
     assert words["different words, real"] == 4
+
+
+def test_the_audit_counts_findings_that_prompts_lack(vocabulary_file):
+    prompts = ["Cardiomegaly is seen. No pneumonia.", "The spine is imaged.", "Emphysema is seen."]
+    sets = [["cardiomegaly", "pneumonia", "spine"], ["cardiomegaly", "emphysema"], ["emphysema", "left lung"]]
+    assert list(audit.prompted(prompts, sets, vocabulary_file).values()) == [5, 3, 2]
 
 
 def test_the_figure_shows_real_and_drawn_shares(corpus, vocabulary_file, tmp_path):

@@ -49,9 +49,19 @@ def test_a_written_set_stands_where_a_corpus_does():
     assert made.real_images("even") == [] and made.real_images("phantom")
     assert made.concept_corpora() == ["phantom"], "its reports are what written ones are compared with"
     page = made.page()
+    assert page["extractions"] == {"phantom": "<results>/concepts/phantom/measures.json"}
     assert page["writings"]["even"] == "<results>/concepts/even/audit.json"
     assert page["rejected"]["Sets of even"] == "<results>/concepts/even/template/rejected.csv"
     assert "Synthetic: diffusion, prompts of even" in page["pictures"]
+
+
+def test_the_page_measures_extraction_where_the_truth_is_known():
+    corpus = {"corpora": {"real": {"kind": "manifest", "path": "real.csv"}}}
+    for corpora, measured in (([], []), (["phantom"], ["phantom"]), (["phantom", "real"], ["phantom"])):
+        made = Study(overlaid(CONFIG, corpus | {"concepts": {"corpora": corpora}}))
+        page, settings = made.page(), made.settings("write_page")(Wildcards())
+        assert list(page["extractions"]) == measured
+        assert ("--extraction-titles phantom" in settings) == bool(measured)
 
 
 def test_the_files_of_models_are_inputs_of_what_they_write():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from synvlp import job
-from synvlp.concepts import reading, vocabulary
+from synvlp.concepts import reading, regions, vocabulary
 from synvlp.store import tables
 
 COLLECTION = Path(os.environ.get("SYNVLP_OPEN_CXR", Path(__file__).parents[3] / "shared/data/open-cxr"))
@@ -195,6 +195,64 @@ def test_the_built_in_words_can_be_added(tmp_path):
     assert "third mogul sign" in concepts["no acute disease"].excludes
 
 
+def test_findings_exclude_what_is_normal_in_their_region(tmp_path):
+    findings = [
+        model("thick-walled cavity", tags=["XR", "Lung"]),
+        model("aortic aneurysm"),
+        model("massive pleural effusion", tags=["pleura"]),
+        model("broken ribs with lung contusion"),
+        model("kidney stone", tags=["abdomen"]),
+        model("metal valve", tags=["device", "heart"]),
+        model("something odd"),
+    ]
+    source, _ = models(tmp_path, findings)
+    concepts, rejected = read(tmp_path, source, kind="definitions", add_built_in=True)
+    lungs = {"adequate lung volumes", "clear lungs", "fully expanded lungs"}
+    overall = {"no acute disease", "normal chest radiograph"}
+    normal = {name for name, concept in concepts.items() if concept.kind == "non-abnormality"}
+    assert {name: set(concepts[name].excludes) - overall for name in (found["name"] for found in findings)} == {
+        "thick-walled cavity": lungs,
+        "aortic aneurysm": {"normal mediastinal contours"},
+        "massive pleural effusion": {"clear pleural spaces", "sharp costophrenic angles"},
+        "broken ribs with lung contusion": {*lungs, "intact osseous structures"},
+        "kidney stone": set(),
+        "metal valve": set(),
+        "something odd": normal,
+    }
+    assert all(overall <= set(concepts[found["name"]].excludes) for found in findings)
+    assert rejected == []
+    alone, rejected = read(tmp_path / "alone", source, kind="definitions")
+    assert not any(concept.excludes for concept in alone.values()) and rejected == [], "there is nothing normal in it"
+
+
+def test_the_regions_cover_all_that_is_normal():
+    normal = {name for name, concept in vocabulary.built_in().items() if concept.kind == "non-abnormality"}
+    assert {name for _, names in regions.regions().values() for name in names} == normal
+
+
+def test_a_name_goes_before_a_synonym_where_definitions_meet_built_in_concepts(tmp_path):
+    findings = [
+        model("alveolar edema", description="In the air spaces."),
+        model("Pulmonary Edema", tags=["diagnosis"], description="In the lung."),
+        model("pulmonary nodule", description="The first word for a nodule."),
+        model("lung nodule", description="The second."),
+        model("flattened diaphragm", description="Flat."),
+        model("large lungs", "hyperinflation", description="Too much air."),
+    ]
+    source, _ = models(tmp_path, findings)
+    concepts, rejected = read(tmp_path, source, kind="definitions", add_built_in=True)
+    built_in = vocabulary.built_in()
+    edema, alveolar = concepts["pulmonary edema"], concepts["alveolar edema"]
+    assert (edema.definition, edema.origin) == ("In the lung.", "here, ID_Pulmonary Edema, MIT")
+    assert (alveolar.definition, alveolar.kind) == ("In the air spaces.", "disease"), "edema's kind, without a tag"
+    assert alveolar.excludes == edema.excludes == built_in["pulmonary edema"].excludes
+    assert concepts["nodule"].definition == "The first word for a nodule."
+    assert concepts["lung nodule"].excludes == built_in["nodule"].excludes
+    assert concepts["hyperinflation"].definition == "Too much air.", "it says that it is called so"
+    assert concepts["flattened diaphragm"].excludes == built_in["hyperinflation"].excludes
+    assert not any("duplicate name" in reason for _, reason in rejected)
+
+
 @pytest.mark.parametrize(("content", "message"), [("[]", "no list under 'findings'"), ("{", "not readable as JSON")])
 def test_files_that_are_no_definitions(tmp_path, content, message):
     path = tmp_path / "definitions.json"
@@ -208,5 +266,15 @@ def test_the_published_definitions(tmp_path):
     source, phrases = DEFINITIONS / "cxr_finding_definitions.json", DEFINITIONS / "chexpert_phrases.json"
     concepts, rejected = read(tmp_path, source, phrases, kind="definitions", max_rejected=0.1)
     assert len(concepts) > 440
-    assert len(read(tmp_path / "more", source, phrases, kind="definitions", add_built_in=True)[0]) > len(concepts)
+    joined, _ = read(tmp_path / "more", source, phrases, kind="definitions", add_built_in=True)
+    assert len(joined) > len(concepts)
+    for name in ("pleural thickening", "hiatal hernia", "pulmonary edema", "aortic calcification"):
+        assert joined[name].definition == concepts[name].definition, name
+    for name, normal in (
+        ("thick-walled lung cavity", "clear lungs"),
+        ("aortic aneurysm", "normal mediastinal contours"),
+        ("massive pleural effusion", "clear pleural spaces"),
+    ):
+        assert normal in joined[name].excludes
+    assert joined["elevated hemidiaphragm"].definition == concepts["elevation of hemidiaphragm"].definition
     assert sum("about the picture" in reason for _, reason in rejected) == 16

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from synvlp import job, processes
-from synvlp.encoders.curation import corruptions, judge_images, judge_pairs, network
+from synvlp.encoders.curation import corrupt, corruptions, judge_images, judge_pairs, network
 from synvlp.store import files, images, tables
 
 SMALL = {"image_size": 32, "folds": 2, "variants": 2, "steps": 150, "batch": 48, "false_rejections": 0.02}
@@ -66,17 +66,20 @@ def scratch(tmp_path, monkeypatch):
     return tmp_path / "scratch"
 
 
-WAYS = ("blank", "saturated", "inverted", "rotated", "noisy", "blurred", "overlaid", "not-chest")
+WAYS = corrupt.MEASURED
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """240 images, three of each way spoilt, one of a stated lateral view, one that does not open."""
+    """240 images, three of each way spoilt but tiles in disorder, one of a stated lateral view, one that does not open.
+
+    The chests are not symmetric, so that a mirrored one can be told.
+    """
     folder = tmp_path_factory.mktemp("judged")
     pictures: dict = {number: chest(number) for number in range(240)}
     planted = {}
     for place, way in enumerate(WAYS * 3):
-        number = 9 * place + 1
+        number = 6 * place + 1
         planted[f"s{number:03}"] = way
         pictures[number] = corruptions.WAYS[way](pictures[number], np.random.default_rng(place))
     pictures[230] = b"no image"
@@ -93,17 +96,16 @@ def test_planted_corruptions_are_found_and_sound_images_are_not(judged):
     worst = table.sort_values("score", kind="stable").drop_duplicates("study_id", keep="last").set_index("study_id")
     beyond = worst[worst.score > 1]
     found = {way: [name in beyond.index for name, own in planted.items() if own == way] for way in WAYS}
-    assert sum(map(sum, found.values())) >= 18, found
-    for way in ("blank", "inverted", "noisy", "not-chest"):
-        assert sum(found[way]) >= 2, found
+    assert len(planted) == 36 and sum(map(sum, found.values())) >= 34, found
+    assert all(sum(own) >= 2 for own in found.values()), found
     others = set(worst.index) - set(planted) - {"s230", "s231"}
-    assert len(others & set(beyond.index)) <= 0.05 * len(others)
+    assert len(others & set(beyond.index)) <= 1.5 * SMALL["false_rejections"] * len(others)
     assert worst.loc[["s230", "s231"], "reason"].tolist() == ["unreadable", "wrong-view"]
     assert worst.at["s231", "detail"] == "view Lateral"
-    right = [worst.at[name, "reason"] == way for name, way in planted.items() if way in {"blank", "inverted", "noisy"}]
-    assert np.mean(right) > 0.6
-    assert summary["estimated_shares"]["sound"] > 0.75
-    assert summary["told_rightly_when_held_out"]["sound"] > 0.6
+    right = [worst.at[name, "reason"] == way for name, way in planted.items() if way in corruptions.LEARNED]
+    assert np.mean(right) > 0.8  # what is drawn is named by what it resembles, or foreign
+    assert 0.8 < summary["estimated_shares"]["sound"] < 0.95  # 0.84 are
+    assert min(summary["told_rightly_when_held_out"].values()) > 0.7
 
 
 def test_an_image_changes_no_other_judgement_of_its_fold(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ CASES is JSON: settings and inputs of each training. Process 0 writes the RESULT
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
@@ -16,21 +16,25 @@ import numpy as np
 import torch
 
 from synvlp import job
-from synvlp.generators import autoencoder, denoising, diffusion, loop, pairs, prompted, variational, vocabulary
-from synvlp.generators.kinds import vae
+from synvlp.generators import adversarial, autoencoder, denoising, diffusion, loop, pairs, prompted, variational, vocabulary
+from synvlp.generators.kinds import gan, vae
 from synvlp.models import device, parallel
 from synvlp.models import pipeline as pipelines
 
 CPU = torch.device("cpu")
-KINDS = {"autoencoder": autoencoder, "diffusion": diffusion, "vae": vae}
+KINDS = {"autoencoder": autoencoder, "diffusion": diffusion, "vae": vae, "gan": gan}
 
 
 def measured(name: str, settings: job.Distributed, inputs: job.Files, group: parallel.Group) -> dict:
-    """Losses, gradients, averaged weights and curve of a training in double precision.
+    """Losses, gradients, averaged weights and curve of a training in double precision; of a GAN the last two.
 
     Where several processes train, the last one is asked to stop after the first step, and all go on from there.
     """
     with exact():
+        scratch = job.Scratch(KINDS[name].__name__, settings, inputs)
+        if name == "gan":
+            players, seen, unseen = of_players(settings, inputs)
+            return kept(players, lambda: adversarial.fit(players, settings, scratch, CPU, seen, unseen, group), group)
         parts = {"autoencoder": of_images, "diffusion": of_latents, "vae": of_texts}[name]
         network, loss_of, validate, count = parts(settings, inputs, group)
         rows = loop.batch_rows(count, settings.batch, 0, settings.seed)
@@ -41,25 +45,27 @@ def measured(name: str, settings: job.Distributed, inputs: job.Files, group: par
         group.average_gradients(network.parameters())
         found = {f"loss {name}": value for name, value in group.means(losses).items()}
         found |= {f"gradient {name}": value.grad for name, value in network.named_parameters()}
+        return found | kept(
+            network,
+            lambda: loop.fit(network, settings, scratch, CPU, loss_of, validate, count=count, group=group),
+            group,
+        )
 
-        def trained() -> tuple[torch.nn.Module, list[dict]]:
-            scratch = job.Scratch(KINDS[name].__name__, settings, inputs)
-            return loop.fit(network, settings, scratch, CPU, loss_of, validate, count=count, group=group)
 
-        if group.size > 1:
-            first = {name: value.clone() for name, value in network.state_dict().items()}
-            with mock.patch.object(job._asked, "signal", "" if group.first else "SIGTERM"):
-                try:
-                    trained()
-                except job.Stopped as stopped:
-                    print(f"process {group.rank}: {stopped}")
-                torch.distributed.barrier()
-            network.load_state_dict(first)
-        average, curve = trained()
-        found |= {f"weight {name}": value for name, value in average.state_dict().items()}
-        return found | {
-            f"curve {row['step']} {row['phase']} {row['name']}": torch.tensor(row["value"]) for row in curve
-        }
+def kept(network: torch.nn.Module, train: Callable[[], tuple], group: parallel.Group) -> dict:
+    """What a training keeps, which is stopped and begun anew where there are several processes."""
+    if group.size > 1:
+        first = {name: value.clone() for name, value in network.state_dict().items()}
+        with mock.patch.object(job._asked, "signal", "" if group.first else "SIGTERM"):
+            try:
+                train()
+            except job.Stopped as stopped:
+                print(f"process {group.rank}: {stopped}")
+            torch.distributed.barrier()
+        network.load_state_dict(first)
+    average, curve = train()
+    found = {f"weight {name}": value for name, value in average.state_dict().items()}
+    return found | {f"curve {row['step']} {row['phase']} {row['name']}": torch.tensor(row["value"]) for row in curve}
 
 
 @contextmanager
@@ -130,6 +136,13 @@ def of_texts(settings, inputs, group):
         lambda net: objective.validate(net, unseen),
         len(seen),
     )
+
+
+def of_players(settings, inputs):
+    """Both players of the GAN and its pairs, as `gan.run` has them."""
+    train, held_out = prompted.read(settings, inputs)
+    tokenizer = vocabulary.train(train.prompt, settings.vocabulary, settings.tokens)
+    return gan.build(settings, tokenizer), *(prompted.tokenized(tokenizer, split) for split in (train, held_out))
 
 
 def main(cases: Path, results: Path) -> None:

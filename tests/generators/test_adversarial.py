@@ -16,17 +16,39 @@ SCORES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["logistic", "hinge"])
+@pytest.mark.parametrize("kind", ["relativistic", "logistic", "hinge"])
 def test_the_losses_are_the_plain_ones(kind):
-    cost = {"logistic": lambda x: np.log1p(np.exp(x)), "hinge": lambda x: np.maximum(0, 1 + x)}[kind]
     real, made, wrong = (value.numpy() for value in SCORES.values())
     differs = np.array([True, True, False])
     found = adversarial.discriminator_losses(SCORES, torch.from_numpy(differs), kind, mismatch=0.3)
-    wanted = cost(-real).mean() + 0.7 * cost(made).mean() + 0.3 * (cost(wrong) * differs).mean()
+    wanted, fooled = plain_losses(real, made, wrong, differs, kind, 0.3)
     assert float(found["discriminator"]) == pytest.approx(wanted, rel=1e-5)
     assert float(found["score_wrong"]) == pytest.approx(wrong.mean())
-    wanted = np.log1p(np.exp(-made)).mean() if kind == "logistic" else -made.mean()
-    assert float(adversarial.generator_loss(SCORES["made"], kind)) == pytest.approx(wanted, rel=1e-5)
+    assert float(adversarial.generator_loss(SCORES["made"], SCORES["real"], kind)) == pytest.approx(fooled, rel=1e-5)
+
+
+def plain_losses(real, made, wrong, differs, kind, mismatch):
+    """The discriminator's and the generator's losses, image by image."""
+    softplus, hinge = (lambda x: np.log1p(np.exp(x))), (lambda x: max(0.0, 1 + x))
+    judged, fooled = [], []
+    for good, bad, other, counts in zip(real, made, wrong, differs, strict=True):
+        if kind == "relativistic":
+            judged.append((1 - mismatch) * softplus(bad - good) + mismatch * counts * softplus(other - good))
+            fooled.append(softplus(good - bad))
+            continue
+        cost = softplus if kind == "logistic" else hinge
+        judged.append(cost(-good) + (1 - mismatch) * cost(bad) + mismatch * counts * cost(other))
+        fooled.append(softplus(-bad) if kind == "logistic" else -bad)
+    return np.mean(judged), np.mean(fooled)
+
+
+def test_likeness_is_how_much_of_the_wanted_distance_is_lacking():
+    first = torch.zeros(3, 1, 8, 8)
+    second = torch.stack([torch.full((1, 8, 8), value) for value in (0.0, 0.1, 0.7)])
+    found = adversarial.likeness(first, second, torch.tensor(0.4))
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.75, 0.0]))
+    grain = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 4)
+    torch.testing.assert_close(adversarial.likeness(first, first + grain, torch.tensor(0.4)), torch.ones(3))
 
 
 def test_the_penalty_is_the_squared_slope_and_can_be_minimized():
@@ -150,7 +172,9 @@ def test_what_it_draws_follows_the_text(corpus, tools):
         made = adversarial.generate(best, torch.randn(16, best["network"].noise), data.ids)[:, 0]
     brighter = (made[:, :, :8].mean((1, 2)) - made[:, :, 8:].mean((1, 2))).numpy()
     left = np.array(["left" in prompt for prompt in seen.prompt])
-    assert ((brighter > 0.2) == left).all() and ((brighter < -0.2) == ~left).all()
+    assert ((brighter > 0.1) == left).all() and ((brighter < -0.1) == ~left).all()
+    apart = adversarial.distance(made[:8], made[8:])[torch.from_numpy(left[:8] == left[8:])]
+    assert (apart > 0.03).all()  # images of one text differ
     scores = {row["name"]: row["value"] for row in curve if row["phase"] == "train"}
     assert scores["score_wrong"] < scores["score_real"] - 1  # it tells whose text it is
 

@@ -29,6 +29,7 @@ class World:
                     "labels": ["effusion"] if self.random.random() < 0.5 else [],
                     "has_image": True,
                     "labelled": True,
+                    "collection": "one",
                     "age": 50.0,
                 }
                 for patient in range(60)
@@ -51,7 +52,7 @@ class World:
     def write(self):
         """Paths of everything, by the names of the jobs' inputs."""
         ids = self.studies["study_id"]
-        rest = dict.fromkeys(("collection", "view", "sex", "text_kind"), "") | {"has_report": True}
+        rest = dict.fromkeys(("view", "sex", "text_kind"), "") | {"has_report": True}
         paths = {name: self.folder / f"{name}.parquet" for name in ("studies", "prompts", "real", "synthetic")}
         tables.write(self.studies.assign(**rest), paths["studies"], tables.STUDIES)
         tables.write(self.prompts, paths["prompts"], tables.PROMPTS)
@@ -219,6 +220,14 @@ def test_prompts_with_marks_are_a_group_of_their_own(world):
     assert marked["value"] == 1 and marked["n"] == 36 and clean["value"] < 0.3 and clean["n"] == 36
 
 
+def test_written_prompts_are_one_group_and_none_of_training(world):
+    world.prompts["origin"] = "written"
+    written = found(remembered(world).memorization)
+    assert {group for _, group in written} == {"written prompts"}
+    assert written["nearer_train", "written prompts"]["n"] == world.asked.sum()
+    assert not any(measure == "own_nearer" for measure, _ in written)
+
+
 def test_memorization_needs_held_out_images(world):
     world.studies["split"] = "train"
     with pytest.raises(job.JobError, match="0 held-out images in the splits val, test"):
@@ -230,7 +239,7 @@ def test_the_chosen_prompts_are_different_and_held_out(world):
     repeats.run(repeats.Settings(count=5), repeats.Inputs(prompts=paths["prompts"]), repeats.Outputs(selected=out))
     chosen_rows = tables.read(out, tables.PROMPTS)
     assert len(chosen_rows) == chosen_rows["prompt"].nunique() == 5 and set(chosen_rows["split"]) == {"val"}
-    world.prompts["prompt"] = "All the same."
+    world.prompts["prompt"] = ["All the same.", "All  the same"] * 60
     with pytest.raises(job.JobError, match="1 different prompts"):
         repeats.run(repeats.Settings(), repeats.Inputs(prompts=world.write()["prompts"]), repeats.Outputs(selected=out))
 
@@ -310,6 +319,23 @@ def test_agreement_with_planted_labels(world):
 
 
 @pytest.mark.usefixtures("without_retrieval")
+def test_findings_are_asked_for_within_one_collection(world):
+    """Effusion is frequent in one collection, which its images show, and images show nothing else of it."""
+    first = np.arange(120) // 2 % 2 == 0
+    with_it = (np.arange(120) // 4 * 2 + np.arange(120) % 2) % 6 == 0
+    with_it = np.where(first, ~with_it, with_it)
+    world.studies["collection"] = np.where(first, "one", "two")
+    world.studies["labels"] = [["effusion"] if shown else [] for shown in with_it]
+    world.real, world.synthetic = world.drawn_like(first), world.drawn_like(first[world.asked])
+    mixed = found(agreed(world).agreement)["auroc", "effusion"]
+    within = found(agreed(world, collection="one", min_cases=2).agreement)["auroc", "effusion"]
+    assert mixed["value"] > 0.7 and mixed["reference_low"] > 0.55  # though no image shows an effusion
+    assert within["n"] == 12 and within["reference_n"] == 24 and within["reference_low"] < 0.5
+    with pytest.raises(job.JobError, match="collection = three: labelled real images are only of one, two"):
+        agreed(world, collection="three")
+
+
+@pytest.mark.usefixtures("without_retrieval")
 def test_findings_that_cannot_be_asked_for_are_named(world):
     world.studies.at[0, "labels"] = ["nodule"]
     value = files.read_json(agreed(world, labels=["effusion", "nodule", "unheard of"]).agreement)
@@ -362,3 +388,31 @@ def test_own_prompts_are_found_among_candidates(world, monkeypatch):
     assert first.measure == "recall_at_1" and first.group == "of 12 prompts"
     assert first.found.value == 0.5 and first.found.n == 24 and first.reference.value == 1.0
     assert [set(part["label"]) for part in rows] == [{""}, {""}]
+
+
+class Constant:
+    """An encoder that answers every image with the text of place 0, and ranks the others by their place."""
+
+    def images(self, pixels):
+        return np.ones((len(pixels), 1))
+
+    def texts(self, given):
+        return np.array([[-float(text.strip(".").split()[1])] for text in given])
+
+
+def test_a_frequent_prompt_counts_no_more_than_a_rare_one(world, monkeypatch):
+    """Of the 24 images of val, 14 have one prompt and 10 their own; always to answer the frequent one is chance."""
+    from synvlp.models import alignment
+
+    monkeypatch.setattr(alignment, "open_encoder", lambda inputs, settings: Constant())
+    val = (world.studies["split"] == "val").to_numpy()
+    world.prompts.loc[val, "prompt"] = [f"Text {max(place - 13, 0)}." for place in range(24)]
+    world.prompts.loc[~val, "prompt"] = "Text 0."
+    paths = world.write()
+    more = {"prompt_studies": paths["studies"], "real_prompts": paths["prompts"]}
+    named = dict.fromkeys(agreement.encoder_files.Encoder.model_fields, paths["real"])
+    inputs = chosen({**paths, **more, **named}, agreement)
+    measures, _, counts = agreement.own_prompts(agreement.Settings(resamples=20, real_splits=["val"]), inputs)
+    assert counts["candidates"] == 11
+    for measure, k in zip(measures, (1, 5, 10), strict=True):
+        assert measure.found.value == pytest.approx(k / 11) == measure.reference.value

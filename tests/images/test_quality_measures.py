@@ -14,10 +14,10 @@ from synvlp.images.quality import (
     manifolds,
     neighbours,
     results,
-    retrieval,
     sets,
     similarity,
 )
+from synvlp.models import retrieval
 
 
 def random(*shape, seed=0):
@@ -191,9 +191,16 @@ def test_ms_ssim_is_that_of_the_formula(side, count):
 
 def test_ms_ssim_has_all_scales_where_they_fit():
     assert similarity.scales(256) == pytest.approx(similarity.SCALES, abs=1e-3)
-    assert [len(similarity.scales(side)) for side in (175, 176, 88, 44, 11)] == [4, 5, 4, 3, 1]
+    assert [len(similarity.scales(side)) for side in (175, 176, 99, 98, 44, 11)] == [4, 5, 4, 3, 3, 1]
     with pytest.raises(job.JobError, match="11 pixels"):
         similarity.scales(10)
+
+
+@pytest.mark.parametrize("side", [11, 21, 22, 43, 44, 87, 88, 96, 98, 99, 175, 176])
+def test_ms_ssim_at_the_sides_where_the_number_of_scales_changes(side):
+    one, other = np.random.default_rng(0).integers(0, 256, (2, 1, side, side)).astype(np.uint8)
+    assert similarity.ms_ssim(one, one) == pytest.approx(1)
+    assert 0 <= similarity.ms_ssim(one, other)[0] < 0.7
 
 
 def test_opposite_images_have_no_negative_similarity():
@@ -305,14 +312,15 @@ def test_auroc_of_weights_is_that_of_repeated_images():
 
 def test_ranks_are_those_of_loops():
     images, texts = random(9, 4), random(6, 4, seed=1)
-    own = [number % 6 for number in range(9)]
-    found = retrieval.ranks(images, texts, own)
+    own = np.arange(9) % 6
+    found = retrieval.text_ranks(images @ texts.T, own)
     for image, place, rank in zip(images, own, found, strict=True):
         similar = [image @ text for text in texts]
         assert rank == 1 + sum(value > similar[place] for value in similar)
-    assert (retrieval.ranks(images, np.ones((6, 4)), own) == 3.5).all()  # nothing known: the middle
+    assert (retrieval.text_ranks(np.ones((9, 6)), own) == 6).all()  # nothing known, nothing found
 
 
 def test_equal_texts_count_as_one():
-    texts, own = retrieval.distinct(["No edema.", "Large  heart.", "no Edema.", "Large heart."])
-    assert texts == ["No edema.", "Large  heart."] and list(own) == [0, 1, 0, 1]
+    texts, own = retrieval.distinct(["No edema.", "Large  heart.", "no Edema", "Large heart,", "Edema."])
+    assert texts == ["No edema.", "Large  heart.", "Edema."] and list(own) == [0, 1, 0, 1, 2]
+    assert retrieval.shares(own) == pytest.approx([0.5, 0.5, 0.5, 0.5, 1])

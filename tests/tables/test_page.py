@@ -158,6 +158,33 @@ def test_grids_of_json():
     assert [[cell.text for cell in row] for row in nested.rows] == [["date", "0.9877", ""], ["name", "1", "3"]]
 
 
+def claims(present, absent, excluded=(0, 0)):
+    """What an extraction's measures hold of a label, from (said, right, true) of present and absent."""
+    named = {"present": present, "absent": absent, "excluded": excluded, "uncertain": (1, 0)}
+    return {status: dict(zip(("said", "right", "true"), counts, strict=False)) for status, counts in named.items()}
+
+
+EXTRACTION = {
+    "reports": 1200,
+    "labels": {"effusion": claims((3, 2, 4), (2, 2, 5), (4, 2)), "cyst": claims((0, 0, 0), (5, 5, 9))},
+    "overall": claims((3, 2, 4), (7, 7, 14), (4, 2)),
+    "concepts": {"effusion": "pleural effusion", "cyst": "cyst"},
+}
+
+
+def test_grid_of_an_extraction():
+    grid = grids.of_extraction(EXTRACTION)
+    assert grid.title == "1 200 reports with labels"
+    assert [(cell.text, cell.width) for cell in grid.heads[0]] == [("", 1), ("present", 4), ("absent", 4)]
+    assert [cell.text for cell in grid.heads[1]] == ["finding", *["said", "precision", "true", "recall"] * 2]
+    assert [[cell.text for cell in row] for row in grid.rows] == [
+        ["cyst", "0", "–", "0", "–", "5", "1.0000", "9", "0.5556"],
+        ["pleural effusion", "3", "0.6667", "4", "0.5000", "6", "0.6667", "5", "0.8000"],
+        ["overall", "3", "0.6667", "4", "0.5000", "11", "0.8182", "14", "0.6429"],
+    ]
+    assert [row[0].note for row in grid.rows] == ["", "label effusion", ""]
+
+
 class Parsed(HTMLParser):
     """Tags and links of a page; fails on tags that do not match."""
 
@@ -192,6 +219,7 @@ def study(tmp_path):
     files.write_text(tmp_path / "rejected.csv", "item,file,reason\na,x,box 3 is out\nb,x,box 4.5 is out\nc,x,<i>\n")
     files.write_text(tmp_path / "none.csv", "item,file,reason\n")
     files.write_text(tmp_path / "config.yaml", f"study: {NASTY}\n")
+    files.write_json(tmp_path / "extraction.json", EXTRACTION)
     picture, audit = tmp_path / "x.png", tmp_path / "audit.json"
     inputs = {
         "comparison": comparison(tmp_path, VALUES, NASTY),
@@ -201,12 +229,13 @@ def study(tmp_path):
         "examples": [picture, picture],
         "audits": [audit],
         "measures": [audit],
+        "extractions": [tmp_path / "extraction.json"],
         "screenings": [audit],
         "rejected": [tmp_path / "rejected.csv", tmp_path / "none.csv"],
         "config": tmp_path / "config.yaml",
     }
     titles = {"picture_titles": [NASTY, "two"], "audit_titles": ["one"], "measure_titles": ["one"]}
-    titles |= {"screening_titles": ["one"], "rejected_titles": ["corpus", "reports"]}
+    titles |= {"extraction_titles": [NASTY], "screening_titles": ["one"], "rejected_titles": ["corpus", "reports"]}
     titles |= {"example_tasks": ["detection"] * 2, "example_datasets": [NASTY] * 2}
     titles |= {"example_methods": ["mgca", NASTY], "example_sources": [NASTY, "real"]}
     return inputs, {"study": NASTY, "command": "make <demo>", **titles}
@@ -225,7 +254,7 @@ def test_page_holds_everything_and_asks_for_nothing(study, tmp_path):
     assert "url(" not in text
     assert "script" not in parsed.tags
     anchors = [link[1:] for link in parsed.links if link.startswith("#")]
-    assert len(anchors) == 10
+    assert len(anchors) == 11
     assert all(f'<section id="{anchor}">' in text for anchor in anchors)
     picture = next(link for link in parsed.links if link.startswith("data:"))
     assert base64.b64decode(picture.partition(",")[2]) == (tmp_path / "x.png").read_bytes()
@@ -304,6 +333,9 @@ def test_examples_are_grouped_by_data_set_with_pre_trained_methods_first(study, 
         ("tables", "a.md", "no table", r"a\.md: not a table in Markdown"),
         ("figures", "a.gif", "GIF", r"a\.gif: a picture should be one of \.png, \.svg"),
         ("audits", "a.json", "{", r"a\.json: not readable as JSON"),
+        ("extractions", "a.json", "{", r"a\.json: not the measures of an extraction"),
+        ("extractions", "a.json", '{"reports": 3}', r"a\.json: not the measures of an extraction"),
+        ("extractions", "a.json", "[]", r"a\.json: not the measures of an extraction"),
         ("rejected", "a.csv", "item,file\n", r"a\.csv: not a list of rejected input"),
         ("rejected", "a.csv", "", r"a\.csv: not a list of rejected input"),
         ("comparison", "a.parquet", "x", r"a\.parquet: not a readable Parquet table"),
@@ -312,7 +344,7 @@ def test_examples_are_grouped_by_data_set_with_pre_trained_methods_first(study, 
 def test_wrong_files_are_named(tmp_path, part, name, content, message):
     path = tmp_path / name
     files.write_text(path, content)
-    titles = {f"{part.rstrip('s')}_titles": ["x"]} if part in ("audits", "rejected") else {}
+    titles = {f"{part.rstrip('s')}_titles": ["x"]} if part in ("audits", "extractions", "rejected") else {}
     with pytest.raises(job.JobError, match=message):
         write({part: path if part == "comparison" else [path]}, titles, tmp_path)
 

@@ -58,7 +58,35 @@ def test_the_table_holds_every_measure_of_every_set(tmp_path):
     assert ("AUROC of findings", "–", "effusion") not in cells
     assert "shows that images are private" in shown.caption
     latex = outputs.latex.read_text()
-    assert latex.count(r"\\") == 1 + len(shown.rows) and r"marked\_phantom" in latex and "∞" not in latex
+    assert latex.count(r"\\") == 1 + len(shown.rows) + 1 + 4 and r"marked\_phantom" in latex and "∞" not in latex
+
+
+def lines_of(pipes):
+    return [[cell for cell, _ in line] for line in pipes.rows]
+
+
+def test_a_second_table_holds_every_finding_beside_its_ceiling(tmp_path):
+    _, pipes = markdown.read_all(tabulated(tmp_path).markdown.read_text())
+    assert pipes.heads == ["images", "effusion", "nodule"]
+    columns = ["diffusion, prompts of marked_phantom", "diffusion, prompts of phantom", "vae, prompts of phantom"]
+    values = [[column, *["0.7 (0.6 to 0.8)"] * 2] for column in columns]
+    assert lines_of(pipes) == [*values, ["held-out real images", *["0.5 (0.45 to 0.55)"] * 2]]
+    assert "ceiling" in pipes.caption
+
+
+def test_sets_with_other_ceilings_have_rows_of_their_own():
+    rows = [
+        row("auroc", 0.8, group="effusion", reference=0.9) | {"generator": "vae", "corpus": "a"},
+        row("auroc", 0.7, group="nodule", reference=0.6) | {"generator": "vae", "corpus": "b"},
+    ]
+    (made,) = quality.by_finding(pd.DataFrame(rows))
+    assert made.rows == [
+        ["vae, prompts of a", "0.8 (0.7 to 0.9)", "–"],
+        ["vae, prompts of b", "–", "0.7 (0.6 to 0.8)"],
+        ["held-out real images, beside vae, prompts of a", "0.9 (0.85 to 0.95)", "–"],
+        ["held-out real images, beside vae, prompts of b", "–", "0.6 (0.55 to 0.65)"],
+    ]
+    assert quality.by_finding(pd.DataFrame([row("fid", 1.0) | {"generator": "vae", "corpus": "a"}])) == []
 
 
 def test_files_without_measures_are_refused(tmp_path):
@@ -110,5 +138,6 @@ def test_the_page_says_what_the_figures_do_not_show(tmp_path):
     text = outputs.page.read_text()
     assert '<a href="#quality">' in text and "no proof of privacy" in text
     assert "1.5 (1.4 to 1.6); real floor 0.5; n = 30" in text and "data:image/png;base64," in text
+    assert "Findings one by one" in text and "0.7 (0.6 to 0.8)" in text and "nodule" in text
     page.run(page.Settings(), page.Inputs(), outputs)
     assert "quality" not in outputs.page.read_text()

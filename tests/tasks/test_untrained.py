@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from synvlp import job
+from synvlp.models import retrieval as ranking
 from synvlp.store import files, tables
 from synvlp.tables import comparison
 from synvlp.tasks import (
@@ -141,11 +142,11 @@ def test_zero_shot_of_exclusive_classes_is_a_softmax(corpus, aligned, tmp_path):
 
 def test_equal_texts_are_one_and_ties_count_against_the_encoder():
     texts = ["No acute disease.", "no acute  disease", "A nodule.", "An effusion", "No acute disease"]
-    group = retrieval.groups(texts)
+    group = ranking.distinct(texts)[1]
     assert group.tolist() == [0, 0, 1, 2, 0]
     samples = pd.DataFrame({"study_id": list("abcde"), "patient_id": list("abcde")})
     similarity = np.array([[3, 1, 2], [1, 3, 2], [0, 9, 0], [1, 5, 3], [1, 1, 1]], float)
-    assert retrieval.text_ranks(similarity, group).tolist() == [1, 3, 1, 2, 3]
+    assert ranking.text_ranks(similarity, group).tolist() == [1, 3, 1, 2, 3]
     assert retrieval.image_ranks(similarity, group).tolist() == [1, 1, 1]
     rows = retrieval.recalls(samples, similarity, group, [1])
     found, chance = untrained.summarized(rows), untrained.summarized(rows, "chance")
@@ -188,6 +189,34 @@ def test_precision_counts_ties_as_much_as_there_is_room():
     assert retrieval.relevance(labels, "same").astype(int).tolist()[1] == [0, 1, 0, 1, 0]
     assert retrieval.relevance(labels, "shared").astype(int).tolist()[0] == [1, 1, 0, 1, 0]
     assert retrieval.relevance(labels, "shared").astype(int).tolist()[2] == [0, 0, 1, 0, 1]
+
+
+def constant(labels, **choice):
+    """Metrics, and chance, of an encoder that answers "No acute disease" to all of ten images, six of them its own."""
+    group = np.array([0] * 6 + [1, 2, 3, 4])
+    names = [f"s{row}" for row in range(10)]
+    samples = pd.DataFrame({"study_id": names, "patient_id": names, "labels": labels})
+    settings = retrieval.Settings(**{"precision_at": [1, 2, 5, 6]} | choice)
+    rows = pd.concat(retrieval.precisions(samples, np.tile([1.0, 0, 0, 0, 0], (10, 1)), group, settings))
+    return untrained.summarized(rows), untrained.summarized(rows, "chance")
+
+
+def test_precision_counts_equal_texts_as_one():
+    found, chance = constant([[]] * 6 + [["a"], ["b"], ["c"], ["d"]])
+    assert found == pytest.approx(chance)
+    assert [found[f"precision_{k}_image_to_text"] for k in (1, 2, 5)] == pytest.approx([1 / 5] * 3)
+    assert "precision_6_image_to_text" not in found  # five different texts
+    assert found["precision_6_text_to_image"] == pytest.approx((1 * 6 / 10 + 4 * 1 / 10) / 5)
+
+
+def test_a_text_of_studies_with_different_labels_is_right_in_part():
+    found, chance = constant([["a"], ["a"], [], [], [], [], ["a"], ["b"], ["c"], ["d"]])
+    # The first text is "a" by a third; asked for by six images that share one question, and by another "a".
+    own = (2 * (1 / 3) + 4 * (2 / 3)) / 6
+    assert found["precision_1_image_to_text"] == pytest.approx((own + 1 / 3) / 5)
+    assert found["precision_5_image_to_text"] == pytest.approx(chance["precision_5_image_to_text"])
+    relevant = retrieval.relevance([["a"], ["b"], ["a"]], "same")
+    assert retrieval.by_text(relevant, np.array([0, 0, 1])) == pytest.approx(np.array([[0.5, 1], [0.5, 0], [0.5, 1]]))
 
 
 def test_retrieval_as_a_job(done, datasets, tmp_path):

@@ -11,6 +11,7 @@ import yaml
 
 from synvlp import dag
 from synvlp.study import Study, StudyError, overlaid
+from synvlp.versions import stages
 
 ROOT = Path(__file__).parents[2]
 LIST = """
@@ -46,6 +47,18 @@ def test_dvc_yaml_is_what_the_rules_say():
     command = [sys.executable, "-m", "synvlp", "dvc-yaml", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_git_keeps_every_metric_of_the_chapter(monkeypatch):
+    """DVC leaves metrics to git: one that git ignores would be missing in every clone."""
+    monkeypatch.chdir(ROOT)
+    names = [str(ROOT / "studies" / "chapter.yaml")]
+    study = Study(overlaid(*(yaml.safe_load(Path(name).read_text()) for name in ["config.yaml", *names])))
+    entries = [stage.entry for stage in stages.stages(dag.jobs(names), study, names)]
+    metrics = sorted(path for entry in entries for metric in entry.get("metrics", []) for path in metric)
+    assert len(metrics) > 50
+    ignored = subprocess.run(["git", "check-ignore", *metrics], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.returncode == 1 and not ignored.stdout  # 1: none is
 
 
 def test_every_setting_of_a_job_is_among_its_keys(monkeypatch):

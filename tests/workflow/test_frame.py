@@ -1,6 +1,7 @@
 """What holds for every rule, verb and module, however many there are."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,12 @@ def test_pages_made_from_the_code_are_up_to_date():
 
     assert (ROOT / "docs/settings.md").read_text() == reference.markdown(), "run `make docs`"
     assert (ROOT / "studies/schema.json").read_text() == reference.json_schema(), "run `make docs`"
+
+
+def test_every_rule_has_a_box_in_the_picture_of_the_readme():
+    make = runpy.run_path(str(ROOT / "docs/make.py"))
+    boxed = [rule for stage in make["STAGES"] for rule in make["rules_of"](ROOT / f"rules/{stage}.smk")]
+    assert sorted(boxed) == sorted(set(rules()) - {"all"})
 
 
 def test_methods_fingerprint_their_own_module():

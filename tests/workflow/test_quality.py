@@ -91,6 +91,19 @@ def test_what_is_missing_is_named():
     assert "images.quality.image_sets.0.generator: there is no 'difusion'" in text
 
 
+def test_images_of_written_reports_are_measured_by_name():
+    sets = [{"generator": "diffusion", "corpus": "natural"}]
+    written = {"natural": {"corpus": "phantom", "sampling": {"method": "natural"}}}
+    overlay = {"concepts": {"written": written}, "images": {"quality": {"measure": True, "image_sets": sets}}}
+    asked = study(**overlay)
+    assert sets[0] in asked.quality.sets()
+    wildcards = Wildcards(**sets[0])
+    assert asked.quality.prompts(wildcards) == "<results>/concepts/natural/prompts.parquet"
+    assert asked.quality.features(wildcards)["real"][0] == "<results>/images/real/phantom/features/random.parquet"
+    sets[0]["corpus"] = "naturel"
+    assert "images.quality.image_sets.0.corpus: there is no 'naturel'; there are: phantom, natural" in problem(overlay)
+
+
 def test_published_networks_are_files_from_outside(tmp_path):
     given = {"measure": True, "spaces": ["xrv", "rad-dino"], "xrv_weights": "xrv.safetensors"}
     given["rad_dino_folder"] = str(tmp_path)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from synvlp import job
+from synvlp.concepts.observed import ANATOMY
 from synvlp.concepts.vocabulary import load
+from synvlp.concepts.writing import Checker
 from synvlp.store import files, prompting, seeds, tables
 
 
@@ -36,7 +38,7 @@ class Inputs(job.Files):
 class Outputs(job.Files):
     prompts: Path = job.file("texts and prompts (Parquet)")
     table: Path = job.file("the same, for people (CSV)")
-    audit: Path = job.file("caps, coverage, rewrites, rejections, repetitions, vocabulary (JSON)")
+    audit: Path = job.file("caps, coverage, rewrites, rejections, lost findings, repetitions, vocabulary (JSON)")
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
@@ -55,6 +57,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
             "reports": counted(reports, len(sets), rejected),
             "concepts": covered(reports, sets, inputs.vocabulary),
             "cap": capped(sets, settings.cap),
+            "prompts": prompted(prompts["prompt"], reports["concepts"], inputs.vocabulary),
             "texts": repeated(prompts["text"]),
             "vocabulary": compared(prompts["text"], real, settings.common),
         },
@@ -125,6 +128,21 @@ def capped(sets: pd.DataFrame, cap: int | None) -> dict[str, object]:
         "cap": cap,
         "concepts at the cap": sum(count == cap for count in drawn.values()),
         "concepts above it": sum(count > cap for count in drawn.values()),
+    }
+
+
+def prompted(prompts: Iterable[str], sets: Iterable[Iterable[str]], vocabulary: Path) -> dict[str, int]:
+    """How many findings of the reports their prompts do not name as present: an image need not show those.
+
+    A prompt begins with the impression, which need not name every finding, and ends with its limit of words.
+    """
+    check = Checker(load(vocabulary))
+    wanted = [{name for name in names if check.vocabulary[name].kind != ANATOMY} for names in sets]
+    lost = [names - check.named(prompt) for names, prompt in zip(wanted, prompts, strict=True)]
+    return {
+        "findings of the reports": sum(map(len, wanted)),
+        "findings that their prompts lack": sum(map(len, lost)),
+        "prompts that lack a finding": sum(map(bool, lost)),
     }
 
 

@@ -7,7 +7,7 @@ of the Open Imaging Finding Models, with phrases for mentions as CheXpert's labe
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from synvlp import job
-from synvlp.concepts import text, vocabulary
+from synvlp.concepts import regions, text, vocabulary
 from synvlp.concepts.vocabulary import Concept
 from synvlp.store import files, tables
 
@@ -57,7 +57,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     if source is None:
         given, problems, name = vocabulary.as_built_in(), [], vocabulary.BUILT_IN.name
     elif settings.kind == "definitions":
-        given, problems = read_definitions(source, _only(inputs.phrases, None))
+        given, problems = read_definitions(source, _only(inputs.phrases, None), settings.add_built_in)
         name = source.name
     else:
         given, problems = read_table(source)
@@ -99,11 +99,14 @@ def read_table(path: Path) -> tuple[list[Concept], list[tuple[str, str]]]:
     return concepts, problems
 
 
-def read_definitions(path: Path, phrases: Path | None) -> tuple[list[Concept], list[tuple[str, str]]]:
+def read_definitions(
+    path: Path, phrases: Path | None, exclude: bool = False
+) -> tuple[list[Concept], list[tuple[str, str]]]:
     """The concepts of a file of finding models, and (concept, reason) of what is none.
 
     What is tagged as a diagnosis is a disease, all else an abnormality; what is tagged as technique is about the
-    picture, not the patient. Raises JobError for a file that does not hold what it should.
+    picture, not the patient. The file says nothing of what they exclude; with `exclude` they exclude the built-in
+    normal statements of their region. Raises JobError for a file that does not hold what it should.
     """
     document = _json(path, "findings", list)
     licence = document.get("license", "")
@@ -123,7 +126,7 @@ def read_definitions(path: Path, phrases: Path | None) -> tuple[list[Concept], l
                     synonyms=tuple(map(str, model.get("synonyms") or ())),
                     definition=" ".join(str(model.get("description") or "").split()),
                     origin=f"{document.get('source', path.name)}, {model.get('id', name)}, {licence}".rstrip(", "),
-                    excludes=(),
+                    excludes=regions.contradicted(name, tags) if exclude else (),
                 )
             )
     return _with_phrases(concepts, phrases, problems) if phrases else (concepts, problems)
@@ -132,24 +135,45 @@ def read_definitions(path: Path, phrases: Path | None) -> tuple[list[Concept], l
 def with_built_in(given: list[Concept]) -> list[Concept]:
     """The built-in concepts and the given ones.
 
-    A given concept whose name is a word for a built-in one becomes that concept: with the built-in name, kind and
-    exclusions, with the words of both, and with the given definition.
+    Of the given concepts that are twins of a built-in one, the closest becomes that concept: with the built-in name,
+    kind and exclusions, with the words of both, and with the given definition. The others stay concepts of their own,
+    of its kind and with its exclusions.
     """
     own = {concept.name: concept for concept in vocabulary.as_built_in()}
-    words = {key: concept.name for concept in own.values() for phrase in concept.phrases for key in _keys(phrase)}
-    words |= {key: concept.name for concept in own.values() for key in _keys(concept.name)}
-    rest, taken = [], set()
-    for concept in given:
-        twin = next((words[key] for key in _keys(concept.name) if key in words), "")
-        if not twin or twin in taken:
+    names = {key: concept.name for concept in own.values() for key in _keys(concept.name)}
+    words = {key: concept.name for concept in own.values() for key in _all_keys(concept)} | names
+    twins = [_twin(concept, names, words) for concept in given]
+    chosen: dict[str, int] = {}
+    for number in sorted(range(len(given)), key=lambda number: twins[number]):
+        chosen.setdefault(twins[number][1], number)
+    rest = []
+    for number, (concept, (_, twin)) in enumerate(zip(given, twins, strict=True)):
+        if not twin:
             rest.append(concept)
-            continue
-        taken.add(twin)
-        synonyms = tuple(dict.fromkeys((*own[twin].synonyms, *concept.phrases)))
-        own[twin] = replace(
-            own[twin], synonyms=synonyms, definition=concept.definition or own[twin].definition, origin=concept.origin
-        )
+        elif chosen[twin] == number:
+            own[twin] = _merged(own[twin], concept)
+        else:
+            rest.append(replace(concept, kind=own[twin].kind, excludes=own[twin].excludes))
     return [*own.values(), *rest]
+
+
+def _twin(concept: Concept, names: Mapping[tuple, str], words: Mapping[tuple, str]) -> tuple[int, str]:
+    """How far a concept is from the built-in one that it is a twin of, and that one's name; "" if there is none.
+
+    0: it has its name; 1: one of its synonyms is that name; 2: its name is a word for the built-in concept. Such a word
+    alone often names something narrower ("alveolar edema" for pulmonary edema), so that it comes last.
+    """
+    places = (_keys(concept.name), names), (_all_keys(concept), names), (_keys(concept.name), words)
+    for distance, (keys, known) in enumerate(places):
+        if twin := next((known[key] for key in keys if key in known), ""):
+            return distance, twin
+    return len(places), ""
+
+
+def _merged(own: Concept, given: Concept) -> Concept:
+    """A built-in concept with the words and the definition of a given one."""
+    synonyms = tuple(dict.fromkeys((*own.synonyms, *given.phrases)))
+    return replace(own, synonyms=synonyms, definition=given.definition or own.definition, origin=given.origin)
 
 
 def _with_phrases(

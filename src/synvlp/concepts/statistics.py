@@ -13,6 +13,7 @@ import pandas as pd
 from synvlp.concepts import text as texts_
 from synvlp.concepts.extraction import STATUSES
 from synvlp.concepts.vocabulary import Concept
+from synvlp.models import retrieval
 
 GROUPS = {"findings": ("abnormality", "disease"), "normal": ("non-abnormality", "non-disease"), "anatomy": ("anatomy",)}
 TOP = (1, 5, 10, 20, 50)
@@ -128,7 +129,7 @@ def described_texts(texts: Sequence[str], mentions: pd.DataFrame) -> dict:
     sentences = [len(texts_.sentences(text)) for text in texts]
     words = [re.findall(r"[^\W\d_]+", text.lower()) for text in texts]
     known = mentions[["study_id", "sentence"]].drop_duplicates()
-    repeated = Counter(" ".join(text.lower().split()) for text in texts)
+    repeated = Counter(map(retrieval.plain, texts))
     return {
         "sentences": sum(sentences),
         "sentences_per_text": float(np.mean(sentences)),

@@ -15,7 +15,7 @@ from synvlp import job
 from synvlp.concepts.extraction import Extractor
 from synvlp.concepts.observed import ANATOMY
 from synvlp.concepts.vocabulary import Concept, load
-from synvlp.store import tables
+from synvlp.store import prompting, tables
 
 _HEADING = re.compile(r"(?:^[\s*#_]*|(?<=[.!?]\s))(FINDINGS?|IMPRESSION)[\s*_]*:[\s*_]*", re.IGNORECASE | re.MULTILINE)
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
@@ -183,14 +183,15 @@ class Checker:
     def __call__(self, text: str, concepts: Sequence[Concept]) -> tuple[Report, Problem]:
         """The text's sections, and what is wrong with them; the problem's text is "" where nothing is.
 
-        FINDINGS must name each finding as present and each anatomy at all. Neither section may name any other finding
-        as present.
+        FINDINGS must name each finding as present and each anatomy at all, after the cleaning that makes it a text for
+        encoders, which drops sentences of one word. Neither section may name any other finding as present, not even in
+        what is dropped.
         """
         report = parse(text)
         if not (report.findings and report.impression):
             return report, Problem(form="no FINDINGS or no IMPRESSION")
-        found = self.named(report.findings)
-        both = found | self.named(report.impression)
+        found = self.named(prompting.write_text("", report.findings))
+        both = found | self.named(report.findings) | self.named(report.impression)
         wanted = {concept.name for concept in concepts}
         added = sorted(name for name in both - wanted if not (self.added_anatomy and self._is_anatomy(name)))
         return report, Problem(tuple(sorted(wanted - found)), tuple(added))

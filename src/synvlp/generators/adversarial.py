@@ -1,8 +1,10 @@
 """Adversarial training: the losses, the augmentations, and a loop with two optimizers that goes on after a kill."""
 
+import contextlib
 import copy
 import functools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -81,28 +83,26 @@ class Game:
 
     def play(self, step: int) -> dict[str, float]:
         """One step of each player, the discriminator first, on the same images and texts; the losses' values."""
-        settings, group = self.settings, self.group
-        rows = loop.batch_rows(len(self.data), settings.batch, step, settings.seed)
-        own = group.part(len(rows))
+        rows = loop.batch_rows(len(self.data), self.settings.batch, step, self.settings.seed)
+        own = self.group.part(len(rows))
         ids = self.data.ids[rows]
         wrong, differs = other_texts(ids)
         real = self.data.images(rows[own], self.device)
-        noise = prompted.noise(self.players["generator"]["network"], len(rows), group, self.device)
-        with devices.autocast(settings, self.device), group.dropout():
+        with self._computing():
+            noise = prompted.noise(self.players["generator"]["network"], len(rows), self.group, self.device)
             made = generate(self.players["generator"], noise, ids[own].to(self.device))
             losses = self._judged(real, made.detach(), ids[own], wrong[own], differs[own], len(rows))
-        if settings.penalty and step % settings.penalty_every == 0:
-            losses["penalty"] = self._penalty(real, ids[own], len(rows))
-            weight = settings.penalty * settings.penalty_every / 2
+        if self.settings.penalty and step % self.settings.penalty_every == 0:
+            losses["penalty"] = self._penalty(real, made.detach(), ids[own], len(rows))
+            weight = self.settings.penalty * self.settings.penalty_every / 2
             losses["discriminator"] = losses["discriminator"] + weight * losses["penalty"]
         self._step("discriminator", losses["discriminator"], step)
         self.players["discriminator"].requires_grad_(False)
-        with devices.autocast(settings, self.device), group.dropout():
-            scores = self._scores(self._altered(made, len(rows)), ids[own])
-            losses["loss"] = generator_loss(scores, settings.loss)
-        self._step("generator", losses["loss"], step)
+        with self._computing():
+            losses |= self._fooled(real, made, ids[own], len(rows))
+        self._step("generator", losses["loss"] + self.settings.diversity * losses.get("alike", 0), step)
         self.players["discriminator"].requires_grad_(True)
-        return {name: float(value) for name, value in group.means(losses).items()}
+        return {name: float(value) for name, value in self.group.means(losses).items()}
 
     @torch.inference_mode()
     def validate(self, average: nn.ModuleDict, unseen: prompted.Data) -> dict[str, float]:
@@ -121,9 +121,14 @@ class Game:
                 scores["made"][part] = self._scores(made, ids).cpu()
                 scores["real"][part] = self._scores(real, ids).cpu()
         totals = {name: self.group.total(values) for name, values in scores.items()}
-        loss = generator_loss(totals["made"], self.settings.loss)
+        loss = generator_loss(totals["made"], totals["real"], self.settings.loss)
         return {"loss": float(loss), "score_made": float(totals["made"].mean()),
                 "score_real": float(totals["real"].mean())}  # fmt: skip
+
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
+        with devices.autocast(self.settings, self.device), self.group.dropout():
+            yield
 
     def _judged(
         self, real: Tensor, made: Tensor, ids: Tensor, wrong: Tensor, differs: Tensor, rows: int
@@ -142,19 +147,41 @@ class Game:
         }
         return discriminator_losses(scores, differs.to(self.device), self.settings.loss, self.settings.mismatch)
 
-    def _penalty(self, real: Tensor, ids: Tensor, rows: int) -> Tensor:
-        """R1 of real images with their texts, in float32."""
-        images = real.requires_grad_(True)
-        return gradient_penalty(self._scores(self._altered(images, rows), ids), images)
+    def _penalty(self, real: Tensor, made: Tensor, ids: Tensor, rows: int) -> Tensor:
+        """R1 of the real images and R2 of the drawn ones, with their texts, summed, in float32."""
+        penalties = []
+        for images in (real, made):
+            images = images.float().requires_grad_(True)
+            penalties.append(gradient_penalty(self._scores(self._altered(images, rows), ids), images))
+        return penalties[0] + penalties[1]
+
+    def _fooled(self, real: Tensor, made: Tensor, ids: Tensor, rows: int) -> dict[str, Tensor]:
+        """The generator's losses; the real images, and the drawn ones, are altered in equal ways."""
+        drawn = torch.rand(rows, 6, device=self.device)
+        good, bad = (self._scores(self._altered(images, rows, drawn), ids) for images in (real, made))
+        losses = {"loss": generator_loss(bad, good, self.settings.loss)}
+        if self.settings.diversity:
+            everyone = self.group.gather(coarse(real))
+            wanted = self.settings.apart * distance(everyone, everyone.roll(1, 0)).mean()
+            losses["alike"] = self._alike(made, ids, rows, wanted)
+        return losses
+
+    def _alike(self, made: Tensor, ids: Tensor, rows: int, wanted: Tensor) -> Tensor:
+        """`likeness` of every other text of the batch: half of them tell as much, for half the time."""
+        chosen = torch.arange(rows)[self.group.part(rows)] % 2 == 0
+        noise = prompted.noise(self.players["generator"]["network"], rows, self.group, self.device)
+        again = generate(self.players["generator"], noise[chosen], ids[chosen].to(self.device))
+        return likeness(made[chosen], again, wanted).sum() * self.group.size / ((rows + 1) // 2)
 
     def _scores(self, images: Tensor, ids: Tensor) -> Tensor:
         player = self.players["discriminator"]
         states, present = conditioning.read(player["text_encoder"], ids.to(self.device))
         return player["network"](player["network"].features(images), states, present)
 
-    def _altered(self, images: Tensor, rows: int) -> Tensor:
+    def _altered(self, images: Tensor, rows: int, drawn: Tensor | None = None) -> Tensor:
         settings = self.settings
-        drawn = torch.rand(rows, 6, device=images.device)[self.group.part(rows)]
+        drawn = torch.rand(rows, 6, device=images.device) if drawn is None else drawn
+        drawn = drawn[self.group.part(rows)]
         return alter(images, drawn, settings.brightness, settings.contrast, settings.translation, settings.cutout)
 
     def _optimizer(self, side: str) -> torch.optim.AdamW:
@@ -192,32 +219,76 @@ def generate(player: nn.ModuleDict, noise: Tensor, ids: Tensor) -> Tensor:
 def discriminator_losses(scores: dict[str, Tensor], differs: Tensor, kind: str, mismatch: float) -> dict[str, Tensor]:
     """What the discriminator minimizes, and its parts.
 
-    With f the score: E[a(−f(real))] + (1 − m) E[a(f(made))] + m E[a(f(real, text of another))], where a is
-    log(1 + eˣ) (logistic, Goodfellow et al. 2014) or max(0, 1 + x) (hinge, Lim and Ye 2017). Real images with texts of
-    others teach it to look at the text (matching-aware, Reed et al. 2016, algorithm 1).
+    With f the score and m the weight of real images with texts of others, which teach it to look at the text
+    (matching-aware, Reed et al. 2016, algorithm 1):
+
+    - relativistic: (1 − m) E[a(f(made) − f(real))] + m E[a(f(real, text of another) − f(real))], each drawn image
+      beside the real one of its text (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2)
+    - logistic, hinge: E[a(−f(real))] + (1 − m) E[a(f(made))] + m E[a(f(real, text of another))]
+
+    a is log(1 + eˣ) (logistic, Goodfellow et al. 2014) or, for hinge, max(0, 1 + x) (Lim and Ye 2017).
 
     Args:
         scores: "real", "made" and "wrong", (B,) each.
         differs: where the other text is another one, bool (B,); elsewhere "wrong" costs nothing.
-        kind: "logistic" or "hinge".
+        kind: "relativistic", "logistic" or "hinge".
         mismatch: m.
 
     Returns:
         `discriminator`, and for the curve `score_real`, `score_made`, `score_wrong`.
     """
+    shown = {f"score_{name}": value.detach().mean() for name, value in scores.items()}
+    if kind == "relativistic":
+        made, wrong = (functional.softplus(scores[name] - scores["real"]) for name in ("made", "wrong"))
+        return {"discriminator": (1 - mismatch) * made.mean() + mismatch * (wrong * differs).mean(), **shown}
     cost = functional.softplus if kind == "logistic" else (lambda score: functional.relu(1 + score))
     wrong = (cost(scores["wrong"]) * differs).mean()
     loss = cost(-scores["real"]).mean() + (1 - mismatch) * cost(scores["made"]).mean() + mismatch * wrong
-    return {"discriminator": loss, **{f"score_{name}": value.detach().mean() for name, value in scores.items()}}
+    return {"discriminator": loss, **shown}
 
 
-def generator_loss(scores: Tensor, kind: str) -> Tensor:
-    """What the generator minimizes: E[log(1 + e^−f)] (non-saturating, Goodfellow et al. 2014), or −E[f] for hinge."""
-    return functional.softplus(-scores).mean() if kind == "logistic" else -scores.mean()
+def generator_loss(made: Tensor, real: Tensor, kind: str) -> Tensor:
+    """What the generator minimizes, of the scores of drawn images and of the real ones of the same texts, (B,) each.
+
+    E[log(1 + e^(f(real) − f(made)))] (relativistic, Huang et al. 2024, eq. 2), E[log(1 + e^−f(made))] (logistic, not
+    saturating, Goodfellow et al. 2014), −E[f(made)] (hinge).
+    """
+    if kind == "relativistic":
+        return functional.softplus(real - made).mean()
+    return functional.softplus(-made).mean() if kind == "logistic" else -made.mean()
+
+
+def likeness(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
+    """How far two images of each text, of different noise, are from being `wanted` apart: 1 − min(d / wanted, 1).
+
+    The diversity-sensitive term of Yang et al. (2019, eq. 2) with τ = `wanted`, scaled to lie between 0 and 1. Texts
+    are nearly all different, so that the discriminator alone never sees two images of one text: without this term the
+    generator ignores its noise.
+
+    Args:
+        first, second: (B, 1, S, S).
+        wanted: a distance, as `distance` measures it.
+
+    Returns:
+        (B,), between 0 and 1.
+    """
+    return 1 - (distance(coarse(first), coarse(second)) / wanted).clamp(max=1)
+
+
+def coarse(images: Tensor) -> Tensor:
+    """Means of four by four pixels, so that grain does not count as a difference."""
+    return functional.avg_pool2d(images, 4)
+
+
+def distance(first: Tensor, second: Tensor) -> Tensor:
+    """The mean absolute difference of each pair of images, (B, …) to (B,)."""
+    return (first - second).abs().flatten(1).mean(1)
 
 
 def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
-    """R1 without its weight γ/2: E‖∇ₓ f(x)‖² at real images (Mescheder et al. 2018, eq. 9).
+    """A zero-centred penalty without its weight γ/2: E‖∇ₓ f(x)‖² (Mescheder et al. 2018, eq. 9 and 10).
+
+    At real images it is R1, at drawn ones R2; both are needed for training to be stable (Huang et al. 2024).
 
     Args:
         scores: (B,), each of its own image.

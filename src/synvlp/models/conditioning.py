@@ -36,7 +36,8 @@ class Block(nn.Module):
     Feature-wise modulation after group normalization (Perez et al. 2018; Dhariwal and Nichol 2021, appendix A).
     """
 
-    def __init__(self, before: int, after: int, condition: int, groups: int) -> None:
+    def __init__(self, before: int, after: int, condition: int, groups: int, spread: float = 0.02) -> None:
+        """Random weights; `spread` is the standard deviation of those that make scales and shifts of a condition."""
         super().__init__()
         self.norms = nn.ModuleList([nn.GroupNorm(groups, before), nn.GroupNorm(groups, after)])
         self.convolutions = nn.ModuleList(
@@ -45,7 +46,7 @@ class Block(nn.Module):
         self.modulations = nn.ModuleList([nn.Linear(condition, 2 * before), nn.Linear(condition, 2 * after)])
         self.skip = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
         for layer in self.modulations:
-            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.normal_(layer.weight, std=spread)
             nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor, condition: Tensor, noise: Tensor | None = None) -> Tensor:

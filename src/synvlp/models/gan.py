@@ -10,6 +10,7 @@ from torch.nn import functional
 from synvlp.models.conditioning import Attention, Block, doubled, sides, summary
 
 SLOPE = 0.2  # of the discriminator's leaky rectifiers
+SPREAD = 0.1  # of the weights by which noise and text modulate: with less, a short training ignores them
 
 
 class Generator(nn.Module):
@@ -42,7 +43,7 @@ class Generator(nn.Module):
         self.attentions = nn.ModuleList(Attention(count, width, heads) for count in narrow_first[:words])
         befores = [narrow_first[0], *narrow_first[:-1]]
         self.blocks = nn.ModuleList(
-            Block(before, after, width, groups) for before, after in zip(befores, narrow_first, strict=True)
+            Block(before, after, width, groups, SPREAD) for before, after in zip(befores, narrow_first, strict=True)
         )
         self.strengths = nn.ParameterList(nn.Parameter(torch.full((count,), 0.1)) for count in narrow_first)
         self.last = nn.Sequential(nn.GroupNorm(groups, channels[0]), nn.SiLU(), nn.Conv2d(channels[0], 4, 3, padding=1))
@@ -77,7 +78,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Judges images, and whether a text belongs to them: a projection discriminator (Miyato and Koyama 2018, eq. 3).
 
-    f(x, t) = ψ(φ(x)) + φ(x)ᵀ V t / √d for an image's features φ(x), of length d, and a text's mean state t.
+    f(x, t) = ψ(φ(x)) + φ(x)ᵀ V t / √d for an image's features φ(x), of length d, and a text's mean state t. Weights
+    start so large that features keep their size from layer to layer (He et al. 2015, eq. 14): with torch's default
+    they shrink to nothing, and a short training ends before the generator learns anything from them.
     """
 
     def __init__(self, size: int, channels: Sequence[int], features: int, width: int) -> None:
@@ -94,6 +97,14 @@ class Discriminator(nn.Module):
         self.last = nn.Linear(channels[-1] * sides(size, len(channels))[-1] ** 2, features)
         self.real = nn.Linear(features, 1)
         self.text = nn.Linear(width, features)
+        for layer in (self.stem, *self.convolutions.modules(), *self.skips, self.last):
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+        for layer in (self.real, self.text):
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+        for name, value in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(value)
 
     def features(self, images: Tensor) -> Tensor:
         """φ of images, float (B, 1, S, S) in [-1, 1]: (B, d)."""

@@ -85,6 +85,22 @@ def of_json(value: object, title: str = "") -> list[Grid]:
     return found
 
 
+def of_extraction(measures: dict) -> Grid:
+    """Precision and recall per finding, and of all, of what reports say is present and what they say is absent."""
+    heads = [
+        [Cell("", kind="text"), Cell("present", kind="number", width=4), Cell("absent", kind="number", width=4)],
+        [Cell("finding", kind="text")]
+        + [Cell(head, kind="number") for head in ("said", "precision", "true", "recall")] * 2,
+    ]
+    named = [(measures["concepts"][label], label, claims) for label, claims in measures["labels"].items()]
+    rows = []
+    for name, label, claims in [*sorted(named), ("overall", "overall", measures["overall"])]:
+        note = f"label {label}" if label != name else ""
+        found, denied = _rates(claims, "present"), _rates(claims, "absent", "excluded")
+        rows.append([Cell(name, note, "text"), *found, *denied])
+    return Grid(heads, rows, f"{_shown(measures['reports'])} reports with labels", labels=1)
+
+
 def _of_metric(frame: pd.DataFrame, metric: str) -> Grid:
     """Data sets, label fractions and methods down; across what no method changes (random weights), each source's
     value and its difference to the reference.
@@ -127,6 +143,21 @@ def _figure(row: tuple | None) -> Cell:
     note = f"{names.signed(row.low)} to {names.signed(row.high)}"
     kind = f"number {row.verdict.replace(' ', '-')}"
     return Cell(names.signed(row.value), note, kind, row.verdict)
+
+
+def _rates(claims: dict, *statuses: str) -> list[Cell]:
+    """How many reports say one of the statuses and how often that is right; how often it is true and then said.
+
+    A rate of nothing is left open.
+    """
+    said, right = (sum(claims[status][count] for status in statuses) for count in ("said", "right"))
+    true = claims[statuses[0]]["true"]
+    pairs = ((said, right / said if said else None), (true, right / true if true else None))
+    return [cell for count, rate in pairs for cell in (_number(count), _rate(rate))]
+
+
+def _rate(value: float | None) -> Cell:
+    return Cell("–" if value is None else f"{value:.4f}", kind="number")
 
 
 def _of_records(title: str, records: list[tuple[str, dict]]) -> Grid:

@@ -32,17 +32,28 @@ def unescape(text: str) -> str:
 
 def read(text: str) -> Pipes:
     """The first pipe table in `text`, as `row` and `escape` write it. Raises ValueError if there is none."""
-    lines = text.splitlines()
+    return _first(text.splitlines())[0]
+
+
+def read_all(text: str) -> list[Pipes]:
+    """All pipe tables in `text`, each with what stands above it. Raises ValueError if there is none."""
+    found, rest = [], text.splitlines()
+    while not found or any(line.startswith("| ") for line in rest):
+        pipes, rest = _first(rest)
+        found.append(pipes)
+    return found
+
+
+def _first(lines: list[str]) -> tuple[Pipes, list[str]]:
+    """The first table among lines, and the lines below it."""
     start = next((number for number, line in enumerate(lines) if line.startswith("| ")), len(lines))
     if len(lines) < start + 2 or not lines[start + 1].startswith("| ---"):
         raise ValueError("it holds no table with a line of | --- | below its heads")
-    body = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("| "):
-            break
-        body.append([_cell(cell) for cell in _cells(line)])
+    below = lines[start + 2 :]
+    count = next((number for number, line in enumerate(below) if not line.startswith("| ")), len(below))
     caption = " ".join(line for line in lines[:start] if line)
-    return Pipes(unescape(caption), [unescape(head) for head in _cells(lines[start])], body)
+    body = [[_cell(cell) for cell in _cells(line)] for line in below[:count]]
+    return Pipes(unescape(caption), [unescape(head) for head in _cells(lines[start])], body), below[count:]
 
 
 def _cells(line: str) -> list[str]:

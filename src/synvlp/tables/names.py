@@ -77,7 +77,7 @@ def meanings(metrics: Iterable[str]) -> list[str]:
         if ranked and ranked[1] == "recall":
             found.append("R@k is the share of questions whose own answer is among the first k, equal texts being one")
         elif ranked:
-            found.append("P@k is the share of the first k that carry the question's labels")
+            found.append("P@k is the share of the first k that carry the question's labels, equal texts being one")
         elif metric in MEANINGS:
             found.append(MEANINGS[metric])
     return list(dict.fromkeys(found))

@@ -1,7 +1,7 @@
 """Write the study's page: one HTML file that holds everything and works offline.
 
-Findings in sentences, the comparison, tables, figures, pictures, the audit of anonymization, rejected input and
-settings. Every part is optional; what is not given is left out.
+Findings in sentences, the comparison, tables, figures, pictures, the audit of anonymization, how well concepts are
+found, rejected input and settings. Every part is optional; what is not given is left out.
 """
 
 import base64
@@ -24,6 +24,7 @@ _SECTIONS = (  # what the page links to at its top: name, anchor, and the parts 
     ("Pictures", "pictures", "pictures"),
     ("Synthetic images", "quality", "quality"),
     ("Anonymization", "privacy", "audits", "measures"),
+    ("Concepts", "concepts", "extractions"),
     ("Written reports", "written", "writings"),
     ("Screening", "screening", "screenings"),
     ("Rejected input", "rejected", "rejected"),
@@ -45,6 +46,7 @@ class Settings(job.Settings):
     example_sources: list[str] = job.setting([], "pairs that each picture's encoder saw (real, …; none)")
     audit_titles: list[str] = job.setting([], "title of each audit, in their order")
     measure_titles: list[str] = job.setting([], "title of each file of measures, in their order")
+    extraction_titles: list[str] = job.setting([], "title of each file of measures of extraction, in their order")
     writing_titles: list[str] = job.setting([], "title of each audit of written reports, in their order")
     screening_titles: list[str] = job.setting([], "title of each summary of screening, in their order")
     rejected_titles: list[str] = job.setting([], "title of each list of rejected input, in their order")
@@ -61,6 +63,7 @@ class Inputs(job.Files):
     examples: list[Path] = job.setting([], "pictures of predictions on test images (PNG)")
     audits: list[Path] = job.setting([], "audits of anonymization (JSON)")
     measures: list[Path] = job.setting([], "measures of anonymization (JSON)")
+    extractions: list[Path] = job.setting([], "measures of the extraction of concepts (JSON)")
     writings: list[Path] = job.setting([], "audits of written reports (JSON)")
     screenings: list[Path] = job.setting([], "summaries of the screening of synthetic images (JSON)")
     rejected: list[Path] = job.setting([], "lists of rejected input (CSV)")
@@ -98,8 +101,9 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         "figures": [(title_of(path), data_uri(path)) for path in inputs.figures],
         "pictures": [(title, data_uri(path)) for title, path in titled(settings, inputs, "picture")],
         "examples": examples(settings, inputs.examples),
-        "quality": (*task_table(inputs.quality_table),) if inputs.quality_table else (),
+        "quality": task_tables(inputs.quality_table) if inputs.quality_table else [],
         "quality_figure": data_uri(inputs.quality_figure) if inputs.quality_figure else "",
+        "extractions": [(title, extraction(path)) for title, path in titled(settings, inputs, "extraction")],
         "rejected": rejections(titled(settings, inputs, "rejected"), settings.shown_reasons),
         **compared(inputs.comparison, settings.reference),
     }
@@ -156,11 +160,15 @@ def data_uri(path: Path) -> str:
 
 def task_table(path: Path) -> tuple[str, grids.Grid]:
     """Caption and grid of a table that tabulate wrote in Markdown. Raises JobError if it is none."""
+    return task_tables(path)[0]
+
+
+def task_tables(path: Path) -> list[tuple[str, grids.Grid]]:
+    """Caption and grid of each table in a Markdown file. Raises JobError if it has none."""
     try:
-        pipes = markdown.read(_text(path))
+        return [(pipes.caption, grids.of_pipes(pipes)) for pipes in markdown.read_all(_text(path))]
     except ValueError as error:
         raise job.JobError(f"{path}: not a table in Markdown: {error}") from error
-    return pipes.caption, grids.of_pipes(pipes)
 
 
 def json_grids(path: Path) -> list[grids.Grid]:
@@ -169,6 +177,14 @@ def json_grids(path: Path) -> list[grids.Grid]:
         return grids.of_json(files.read_json(path))
     except ValueError as error:
         raise job.JobError(f"{path}: not readable as JSON ({error})") from error
+
+
+def extraction(path: Path) -> grids.Grid:
+    """The grid of a file of measure-extraction. Raises JobError if it is none."""
+    try:
+        return grids.of_extraction(files.read_json(path))
+    except (ValueError, TypeError, KeyError) as error:
+        raise job.JobError(f"{path}: not the measures of an extraction of concepts") from error
 
 
 def rejections(lists: list[tuple[str, Path]], shown: int) -> grids.Grid | None:

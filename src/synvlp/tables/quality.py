@@ -1,7 +1,8 @@
 """Make the table of how good and how private synthetic images are: measures by sets, each beside real images.
 
 A cell holds a measure of the synthetic images with its 95 % interval, then the same measure of real images: a floor
-for distances, a ceiling for agreement, and what chance gives for memorization.
+for distances, a ceiling for agreement, and what chance gives for memorization. A second table below it shows agreement
+finding by finding, of which the first has the mean.
 """
 
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ CAPTION = (
     "nearest images) and the real images' own figures are what an image shows that copies nothing; no figure here, "
     "and no threshold on one, shows that images are private."
 )
+FINDINGS_CAPTION = (
+    "AUROC of each finding in synthetic images, by a classifier that was fitted to real ones, with its 95 % interval "
+    "over patients. Below is its ceiling, the same classifier on held-out real images. Of a finding that it does not "
+    "see there (near 0.5), the other rows say nothing. –: too few images with or without the finding."
+)
 
 
 class Settings(job.Settings):
@@ -72,11 +78,12 @@ class Outputs(job.Files):
 
 @dataclass(frozen=True)
 class Sheet:
-    """The table: heads, and rows of text of which the first `labels` say what the row is."""
+    """A table: heads, and rows of text of which the first `labels` say what the row is."""
 
     heads: list[str]
     rows: list[list[str]]
     labels: int = 3
+    caption: str = CAPTION
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
@@ -92,9 +99,9 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         raise job.JobError("the files hold no measure")
     tables.write(frame, outputs.quality, tables.QUALITY)
     tables.write_csv(frame.sort_values(list(tables.QUALITY.key)), outputs.csv)
-    made = sheet(frame)
-    files.write_text(outputs.markdown, as_markdown(made))
-    files.write_text(outputs.latex, as_latex(made))
+    made = [sheet(frame), *by_finding(frame)]
+    files.write_text(outputs.markdown, "\n".join(map(as_markdown, made)))
+    files.write_text(outputs.latex, "\n".join(map(as_latex, made)))
     job.log.info("%d measures of %d sets", len(frame), len(settings.generators))
 
 
@@ -110,6 +117,23 @@ def sheet(frame: pd.DataFrame) -> Sheet:
         for measure, space, group in keys
     ]
     return Sheet(["measure", "space", "of", *(title(*owner) for owner in sets)], rows)
+
+
+def by_finding(frame: pd.DataFrame) -> list[Sheet]:
+    """Agreement per finding, if there is any: a row per set of images, then one per ceiling, which sets may share."""
+    own = frame[(frame["measure"] == "auroc") & (frame["group"] != OVERALL["auroc"])]
+    labels = sorted(set(own["group"]))
+    rows, ceilings = [], {}
+    for owner, part in own.groupby(["generator", "corpus"], sort=True):
+        known = {row.group: row for row in part.itertuples()}
+        found = [known.get(label) for label in labels]
+        rows.append([title(*owner), *(_interval(row.value, row.low, row.high) if row else "–" for row in found)])
+        ceiling = [_interval(row.reference, row.reference_low, row.reference_high) if row else "–" for row in found]
+        ceilings.setdefault(tuple(ceiling), []).append(title(*owner))
+    for ceiling, owners in ceilings.items():
+        beside = f", beside {'; '.join(owners)}" if len(ceilings) > 1 else ""
+        rows.append([f"held-out real images{beside}", *ceiling])
+    return [Sheet(["images", *labels], rows, 1, FINDINGS_CAPTION)] if rows else []
 
 
 def title(generator: str, corpus: str) -> str:
@@ -130,7 +154,7 @@ def number(value: float) -> str:
 def as_markdown(made: Sheet) -> str:
     """A pipe table below its caption."""
     marks = ["---"] * made.labels + ["---:"] * (len(made.heads) - made.labels)
-    lines = [markdown.escape(CAPTION), "", markdown.row(map(markdown.escape, made.heads)), markdown.row(marks)]
+    lines = [markdown.escape(made.caption), "", markdown.row(map(markdown.escape, made.heads)), markdown.row(marks)]
     lines += [markdown.row(map(markdown.escape, row)) for row in made.rows]
     return "\n".join(lines) + "\n"
 
@@ -143,7 +167,7 @@ def as_latex(made: Sheet) -> str:
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
-            f"\\caption{{{_latex(CAPTION)}}}",
+            f"\\caption{{{_latex(made.caption)}}}",
             f"\\begin{{tabular}}{{{'l' * made.labels}{'r' * (len(made.heads) - made.labels)}}}",
             r"\toprule",
             f"{' & '.join(map(_latex, made.heads))} \\\\",
@@ -162,12 +186,14 @@ def _latex(text: str) -> str:
 
 
 def _cell(row: tuple) -> str:
-    text = number(row.value)
-    if not pd.isna(row.low):
-        text += f" ({number(row.low)} to {number(row.high)})"
+    text = _interval(row.value, row.low, row.high)
     if not pd.isna(row.reference):
         text += f"; {'real' if row.reference_kind == 'real' else 'real ' + row.reference_kind} {number(row.reference)}"
     return f"{text}; n = {row.n}"
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return number(value) if pd.isna(low) else f"{number(value)} ({number(low)} to {number(high)})"
 
 
 def _measures(path: Path) -> list[dict]:

@@ -5,12 +5,13 @@ as a question it is asked once, and its images together count as one question, s
 finding cannot carry the result. A tie counts against the encoder: one that tells nothing apart finds nothing.
 
 Recall at k is the share of questions whose own answer is among the first k. Precision at k is the share of the first k
-samples that carry the question's labels, in the mean over the orders in which equal scores can stand; as in ConVIRT and
-GLoRIA, whose sets hold studies of one label each; here a set of labels counts as a whole, unless sharing one is asked
-for. The gallery stays whole when patients are resampled; only the questions are weighted.
+answers that carry the question's labels; as in ConVIRT and GLoRIA, whose sets hold studies of one label each; here a
+set of labels counts as a whole, unless sharing one is asked for. Answers are the different texts, or all images. Where
+studies with one text have different labels, the text answers with the share of them that carry the question's, and asks
+as the mean of them. Precision is the mean over the orders in which equal scores can stand, so that it is chance for an
+encoder that tells nothing apart. The gallery stays whole when patients are resampled; only the questions are weighted.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from synvlp import job
+from synvlp.models import retrieval
 from synvlp.store import tables
 from synvlp.tasks import untrained
 
@@ -29,7 +31,7 @@ class Settings(job.Compute):
     recall_at: list[int] = job.setting([1, 5, 10], "k of recall at k")
     precision_at: list[int] = job.setting([5, 10], "k of precision at k, by label")
     relevant: Literal["same", "shared"] = job.setting(
-        "same", "what precision counts: samples with the same set of labels, or with one in common"
+        "same", "what precision counts: answers with the same set of labels, or with one in common"
     )
     batch: int = job.setting(64, "images or texts at a time", unit="samples", ge=1)
 
@@ -49,19 +51,17 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         raise job.JobError(f"{inputs.samples}: its texts are needed, those of the same samples in the same order")
     check(settings, len(samples))
     encoder = alignment.open_encoder(inputs, settings)
-    group = groups(pairs["text"])
-    first = np.unique(group, return_index=True)[1]
-    texts = encoder.texts([pairs["text"].iloc[row] for row in first], settings.batch)
-    job.log.info("%d pairs with %d different texts", len(group), len(first))
-    similarity = encoder.images(pixels, settings.batch) @ texts.T
+    texts, group = retrieval.distinct(list(pairs["text"]))
+    job.log.info("%d pairs with %d different texts", len(group), len(texts))
+    similarity = encoder.images(pixels, settings.batch) @ encoder.texts(texts, settings.batch).T
     frames = [recalls(samples, similarity, group, settings.recall_at)]
     if description["labels"] and description["labelled"]:
-        frames += precisions(samples, similarity[:, group], settings)
+        frames += precisions(samples, similarity, group, settings)
     else:
         job.log.info("no precision: not every sample is labelled")
     rows = pd.concat(frames, ignore_index=True)
     metrics, chance = untrained.summarized(rows), untrained.summarized(rows, "chance")
-    counts = {"pairs": len(samples), "texts": len(first)}
+    counts = {"pairs": len(samples), "texts": len(texts)}
     untrained.write(
         outputs, "retrieval", description, settings, metrics, chance, (rows, tables.MEASURED), samples, **counts
     )
@@ -77,12 +77,6 @@ def check(settings: Settings, pairs: int) -> None:
             raise job.JobError(f"{name}: k = {wrong[0]} is not from 1 to {pairs}, the number of pairs")
 
 
-def groups(texts: Sequence[str]) -> np.ndarray:
-    """Which texts are one: int64 (n,), numbered from 0 in order of appearance."""
-    plain = [" ".join(re.findall(r"\w+", text.casefold())) for text in texts]
-    return pd.factorize(pd.Series(plain))[0].astype(np.int64)
-
-
 def recalls(samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, counts: Sequence[int]) -> pd.DataFrame:
     """Rows of MEASURED with recall at k both ways.
 
@@ -91,7 +85,7 @@ def recalls(samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, co
         group: the text of each image, int64 (n,).
     """
     texts, size = similarity.shape[1], np.bincount(group)
-    ranks = {TO_TEXT: text_ranks(similarity, group), TO_IMAGE: image_ranks(similarity, group)[group]}
+    ranks = {TO_TEXT: retrieval.text_ranks(similarity, group), TO_IMAGE: image_ranks(similarity, group)[group]}
     frames = []
     for way, rank in ranks.items():
         for k in counts:
@@ -100,19 +94,13 @@ def recalls(samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, co
                 if way == TO_TEXT
                 else np.array([hit_by_chance(len(group), number, k) for number in size])[group]
             )
-            more = {"weight": 1 / size[group], "chance": chance}
+            more = {"weight": retrieval.shares(group), "chance": chance}
             frames.append(untrained.measured(samples, f"recall_{k}_{way}", "", rank <= k, **more))
     return pd.concat(frames, ignore_index=True)
 
 
-def text_ranks(similarity: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """The place of each image's own text, from 1: int64 (n,). `similarity`: (n images, m different texts)."""
-    own = similarity[np.arange(len(group)), group]
-    return (similarity >= own[:, None]).sum(axis=1)
-
-
 def image_ranks(similarity: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """The place of each text's best own image, its others left out: int64 (m,). Arguments as of `text_ranks`."""
+    """The place of each text's best own image, its others left out: int64 (m,). Arguments as of `recalls`."""
     ranks = np.empty(similarity.shape[1], np.int64)
     for text, column in enumerate(similarity.T):
         own = group == text
@@ -128,15 +116,39 @@ def hit_by_chance(count: int, right: int, k: int) -> float:
     return 1 - missed
 
 
-def precisions(samples: pd.DataFrame, similarity: np.ndarray, settings: Settings) -> list[pd.DataFrame]:
-    """Rows of MEASURED with precision at k both ways, every sample a question. `similarity`: (n images, n texts)."""
+def precisions(
+    samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, settings: Settings
+) -> list[pd.DataFrame]:
+    """Rows of MEASURED with precision at k both ways; every sample asks, with its share of its text's weight.
+
+    Arguments as of `recalls`. A k above the number of different texts is left out where texts are the answers.
+    """
     relevant = relevance(list(samples["labels"]), settings.relevant)
+    ways = {
+        TO_TEXT: (similarity, by_text(relevant, group)),
+        TO_IMAGE: (similarity.T[group], relevant.astype(np.float64)),
+    }
     frames = []
-    for way, scores in ((TO_TEXT, similarity), (TO_IMAGE, similarity.T)):
+    for way, (scores, right) in ways.items():
         for k in settings.precision_at:
-            value = precision_at(scores, relevant, k)
-            frames.append(untrained.measured(samples, f"precision_{k}_{way}", "", value, chance=relevant.mean(axis=1)))
+            if k > scores.shape[1]:
+                job.log.warning("no precision_%d_%s: there are only %d different texts", k, way, scores.shape[1])
+                continue
+            more = {"weight": retrieval.shares(group), "chance": right.mean(axis=1)}
+            value = precision_at(scores, right, k)
+            frames.append(untrained.measured(samples, f"precision_{k}_{way}", "", value, **more))
     return frames
+
+
+def by_text(relevant: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """How far each text answers each sample: the share of its samples that do, float64 (n, m).
+
+    Args:
+        relevant: which samples answer which, bool (n, n).
+        group: the text of each sample, int64 (n,).
+    """
+    member = group[:, None] == np.arange(group.max() + 1)
+    return relevant @ (member / member.sum(axis=0))
 
 
 def relevance(labels: Sequence[Sequence[str]], rule: str) -> np.ndarray:
@@ -153,7 +165,7 @@ def relevance(labels: Sequence[Sequence[str]], rule: str) -> np.ndarray:
 def precision_at(scores: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     """The share of relevant items among the k with the highest scores, row by row: float64 (n,).
 
-    Of items with the score at which k are reached, each counts as much as there is room for.
+    Of items with the score at which k are reached, each counts as much as there is room for. `relevant` may hold parts.
     """
     found = np.empty(len(scores))
     for row, (score, right) in enumerate(zip(scores, relevant, strict=True)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from synvlp import job
 from synvlp.concepts import writing
 from synvlp.concepts.vocabulary import Concept
-from synvlp.store import seeds
+from synvlp.store import prompting, seeds
 
 _ABNORMAL = ("disease", "abnormality")
 _ALONE = ("{Phrase}.", "{Phrase} {be} seen.", "{Phrase} {be} noted.", "{Phrase} {be} present.", "{Phrase} {be} shown.")
@@ -31,6 +31,7 @@ _PLACES = (
     "The {place} {be} imaged in full.",
 )
 _SUMMARY = ("{Phrases}.", "{Phrases}.", "Chest radiograph with {phrases}.", "Findings of {phrases}.")
+_BARE = frozenset(["{Phrase}.", "{Phrases}."])
 
 _STATES = frozenset(
     [
@@ -143,7 +144,7 @@ def _naming(nouns: Sequence[str], places: list[Concept], settings: Settings, cha
     if places and chance.random() < 0.3:
         place = _noun(places.pop(), settings, chance)
         return [_filled(chance.choice(_PLACED), phrase=nouns[0], be=be, place=place)]
-    return [_filled(chance.choice(_ALONE), phrase=nouns[0], be=be)]
+    return [_filled(_frame(_ALONE, nouns[0], chance), phrase=nouns[0], be=be)]
 
 
 def _placing(place: Concept, settings: Settings, chance: random.Random) -> str:
@@ -157,7 +158,8 @@ def _impression(findings: Sequence[Concept], settings: Settings, chance: random.
     chosen = (abnormal or findings)[: settings.summarized]
     phrases = [_phrase(concept, settings.synonyms, chance) for concept in chosen]
     nouns = [phrase.words for phrase in phrases if not phrase.sentence]
-    parts = [_filled(chance.choice(_SUMMARY), phrases=_listed(nouns))] if nouns else []
+    named = _listed(nouns) if nouns else ""
+    parts = [_filled(_frame(_SUMMARY, named, chance), phrases=named)] if nouns else []
     return " ".join([*parts, *(_sentence(phrase.words) for phrase in phrases if phrase.sentence)])
 
 
@@ -173,6 +175,12 @@ def _be(noun: str) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+
+
+def _frame(frames: Sequence[str], words: str, chance: random.Random) -> str:
+    """A frame for words; a single one does not stand alone, since a sentence of one word is dropped from texts."""
+    alone = len(prompting.WORD.findall(words)) < 2
+    return chance.choice([frame for frame in frames if not (alone and frame in _BARE)])
 
 
 def _filled(frame: str, **words: str) -> str:

@@ -207,7 +207,9 @@ def closest(rows: np.ndarray) -> np.ndarray:
 
 
 def distances(known: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """One minus the mean correlation of each other row with its five nearest known ones: (m,), of (n, F) and (m, F)."""
+    """One minus the mean cosine of each other row with its five nearest known ones: (m,), of (n, F) and (m, F), all of
+    length 1.
+    """
     count = min(NEIGHBOURS, len(known))
     found = [np.sort(others[part] @ known.T, 1)[:, -count:].mean(1) for part in images.batches(len(others), 1024)]
     return 1 - np.concatenate([np.empty(0), *found])

@@ -17,26 +17,32 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Prompted):
-    steps: int = job.setting(1200, "steps of each player", ge=1)
+    steps: int = job.setting(700, "steps of each player", ge=1)
     batch: int = job.setting(16, "real images per step, and as many drawn ones", ge=1)
     accumulation: int = job.setting(1, "passes per step; more than one is not offered", ge=1, le=1)
-    rate: float = job.setting(2e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
+    rate: float = job.setting(1e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     discriminator_rate: float = job.setting(1.0, "learning rate of the discriminator, as a multiple of `rate`", gt=0)
     weight_decay: float = job.setting(0.0, "AdamW's weight decay", ge=0)
     clip: float = job.setting(0.0, "largest norm of each player's gradient; 0: not limited", ge=0)
     average: float = job.setting(
         0.995, "highest decay of the generator's moving average; 0: the last weights", ge=0, lt=1
     )
-    loss: Literal["logistic", "hinge"] = job.setting("logistic", "what both players minimize")
+    loss: Literal["relativistic", "logistic", "hinge"] = job.setting("relativistic", "what both players minimize")
     mismatch: float = job.setting(
         0.5, "share of real images with texts of others in what the discriminator must refuse", ge=0, le=1
     )
-    penalty: float = job.setting(0.2, "weight γ of the R1 penalty; 0: none", ge=0)
+    penalty: float = job.setting(0.05, "weight γ of the penalties R1 and R2; 0: none", ge=0)
     penalty_every: int = job.setting(8, "steps from one penalty to the next, which counts for all between", ge=1)
-    brightness: float = job.setting(0.2, "augmentation: largest change of brightness, on [-1, 1]", ge=0)
-    contrast: float = job.setting(0.3, "augmentation: largest change of contrast, as a share", ge=0, lt=1)
-    translation: float = job.setting(0.1, "augmentation: largest shift, as a share of the side", ge=0, le=0.5)
-    cutout: float = job.setting(0.3, "augmentation: side of a black square, as a share; 0: none", ge=0, lt=1)
+    diversity: float = job.setting(
+        2.0, "weight of what keeps two images of one text, with different noise, apart; 0: none", ge=0
+    )
+    apart: float = job.setting(
+        0.5, "how far apart that weight wants them, as a multiple of the distance of two real images", gt=0
+    )
+    brightness: float = job.setting(0.1, "augmentation: largest change of brightness, on [-1, 1]", ge=0)
+    contrast: float = job.setting(0.1, "augmentation: largest change of contrast, as a share", ge=0, lt=1)
+    translation: float = job.setting(0.05, "augmentation: largest shift, as a share of the side", ge=0, le=0.5)
+    cutout: float = job.setting(0.0, "augmentation: side of a black square, as a share; 0: none", ge=0, lt=1)
     channels: list[int] = job.setting(
         [16, 32, 48, 64], "channels per scale; the first has half the image's sides, each further one half of those",
         min_length=1,

@@ -1,8 +1,11 @@
 """Measure whether synthetic images show what their prompts say: findings that a classifier sees, own prompts found.
 
 The classifier is a logistic regression per finding on features of an encoder that was pre-trained on real pairs,
-fitted to real labelled training images. It is asked for the labels of the report that a prompt comes from. Retrieval
-asks the same encoder's text side for the own prompt among others. Held-out real images are the ceiling of both.
+fitted to real labelled training images. It is asked for the labels of the report that a prompt comes from. Of a corpus
+of several collections, one should be named: where a label comes from one collection, which of them an image comes from
+gives the label away, and a drawn image that looks like its collection would seem to show the finding. Retrieval
+asks the same encoder's text side for the own prompt among others; each different prompt counts once, its images
+sharing it, as in the task of that name. Held-out real images are the ceiling of both.
 """
 
 from dataclasses import dataclass
@@ -12,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from synvlp import job
-from synvlp.images.quality import classifier, results, retrieval, sets
-from synvlp.models import encoder_files
+from synvlp.images.quality import classifier, results, sets
+from synvlp.models import encoder_files, retrieval
 from synvlp.store import images, tables
 from synvlp.store.seeds import seed_of
 
@@ -23,6 +26,7 @@ RANKS = (1, 5, 10)
 class Settings(job.Compute):
     real_splits: list[str] = job.setting(["val", "test"], "splits of the real images, the ceiling", min_length=1)
     synthetic_splits: list[str] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
+    collection: str = job.setting("", "findings are asked for in this collection alone; empty: in all of them")
     labels: list[str] = job.setting([], "findings that are asked for; none given: all of the training images")
     min_cases: int = job.setting(10, "training images with and without a finding that it takes", ge=2)
     candidates: int = job.setting(100, "different prompts among which the own one is looked for, at most", ge=2)
@@ -82,12 +86,12 @@ def findings(
     real: sets.ImageSet, drawn: sets.ImageSet, settings: Settings, inputs: Inputs
 ) -> tuple[list[results.Measure], list[pd.DataFrame], dict[str, str]]:
     """AUROC per finding and their mean; per-image rows; and the findings that cannot be asked for, with the reason."""
-    labelled = real.of(real.rows["labelled"].astype(bool).to_numpy())
+    labelled = of_collection(real.of(real.rows["labelled"].astype(bool).to_numpy()), settings.collection)
     train, heldout = labelled.within(["train"]), labelled.within(settings.real_splits)
     if inputs.prompt_studies is None:
         job.log.info("the prompts belong to no studies with labels: findings are left out")
         return [], [], {"all": "the prompts have no labels"}
-    drawn = _labelled(drawn, inputs.prompt_studies)
+    drawn = _labelled(drawn, inputs.prompt_studies, settings.collection)
     wanted = settings.labels or sorted({label for own in train.rows["labels"] for label in own})
     names, parts, rows, left_out = [], [], [], {}
     weights = [
@@ -119,6 +123,16 @@ def findings(
     return measures, rows, left_out
 
 
+def of_collection(real: sets.ImageSet, collection: str) -> sets.ImageSet:
+    """The images of a collection; "": all of them. Raises JobError if there is none of it."""
+    if not collection:
+        return real
+    known = sorted(set(real.rows["collection"]))
+    if collection not in known:
+        raise job.JobError(f"collection = {collection}: labelled real images are only of {', '.join(known) or 'none'}")
+    return real.of((real.rows["collection"] == collection).to_numpy())
+
+
 def own_prompts(settings: Settings, inputs: Inputs) -> tuple[list[results.Measure], list[pd.DataFrame], dict[str, int]]:
     """Recall of the own prompt at 1, 5 and 10 of equally many candidates, for synthetic and for real images.
 
@@ -140,6 +154,7 @@ def own_prompts(settings: Settings, inputs: Inputs) -> tuple[list[results.Measur
         sought = choose(frame, count, settings.seed)
         ranks = _ranks(encoder, sought)
         weights = results.draw_weights(sought.rows["patient_id"], settings.resamples, settings.seed, kind, "ranks")
+        weights = weights * retrieval.shares(sought.own)
         found[kind] = [
             results.estimate(results.weighted_mean((ranks <= limit).astype(float), weights), len(ranks))
             for limit in RANKS
@@ -173,7 +188,7 @@ def _ranks(encoder: object, sought: Sought) -> np.ndarray:
     decoded = [images.decode(data) for data in sought.rows["image"]]
     side = max(max(pixels.shape) for pixels in decoded)
     pixels = np.stack([images.resize(item, side) for item in decoded])
-    return retrieval.ranks(encoder.images(pixels), encoder.texts(sought.texts), sought.own)
+    return retrieval.text_ranks(encoder.images(pixels) @ encoder.texts(sought.texts).T, sought.own)
 
 
 def _pairs(path: Path, kind: tables.Table, prompts: Path, splits: list[str]) -> pd.DataFrame:
@@ -185,7 +200,7 @@ def _pairs(path: Path, kind: tables.Table, prompts: Path, splits: list[str]) -> 
     frame = tables.read(path, kind, columns).merge(about[["study_id", "patient_id", "words"]], on="study_id")
     frame = frame if "draw" in frame else frame.assign(draw=0)
     frame = frame[[_is_readable(data) for data in frame["image"]]] if len(frame) else frame
-    return frame.assign(key=[" ".join(words.lower().split()) for words in frame["words"]])
+    return frame.assign(key=[retrieval.plain(words) for words in frame["words"]])
 
 
 def _is_readable(data: bytes) -> bool:
@@ -195,12 +210,14 @@ def _is_readable(data: bytes) -> bool:
         return False
 
 
-def _labelled(drawn: sets.ImageSet, studies: Path) -> sets.ImageSet:
-    """The synthetic images whose report has labels, with them."""
-    labels = tables.read(studies, tables.STUDIES, ["study_id", "labels", "labelled"])
+def _labelled(drawn: sets.ImageSet, studies: Path, collection: str) -> sets.ImageSet:
+    """The synthetic images whose report has labels, with them; of a collection, or of all ("")."""
+    labels = tables.read(studies, tables.STUDIES, ["study_id", "collection", "labels", "labelled"])
     rows = drawn.rows.merge(labels, on="study_id", how="left")
-    known = rows["labelled"].fillna(False).astype(bool).to_numpy()
-    return sets.ImageSet(drawn.features, rows).of(known)
+    known = rows["labelled"].fillna(False).astype(bool)
+    if collection:
+        known &= rows["collection"] == collection
+    return sets.ImageSet(drawn.features, rows).of(known.to_numpy())
 
 
 def _unfit(train: np.ndarray, drawn: np.ndarray, heldout: np.ndarray, least: int) -> str:

@@ -14,7 +14,7 @@ from synvlp import job
 from synvlp.images.quality import neighbours, results, sets
 from synvlp.store import files, images, tables
 
-HELDOUT = "held-out prompts"
+TRAINING, HELDOUT, WRITTEN = "training prompts", "held-out prompts", "written prompts"
 
 
 class Settings(job.Settings):
@@ -95,7 +95,7 @@ def measure(space: str, drawn: Searched, floor: Searched, settings: Settings) ->
             "neighbour_ratio": [_ratio(*pair) for pair in ((part, weights), (floor, floor_weights))],
         }
         measures += [results.Measure(name, space, group, *values, kind="floor") for name, values in figures.items()]
-        if group != HELDOUT and not np.isnan(part.found.own).all():
+        if group not in (HELDOUT, WRITTEN) and not np.isnan(part.found.own).all():
             measures.append(results.Measure("own_nearer", space, group, _mean("own", part, weights), own, "floor"))
     return measures
 
@@ -103,12 +103,14 @@ def measure(space: str, drawn: Searched, floor: Searched, settings: Settings) ->
 def groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     """The groups of images that are measured apart, as a name and a mask: prompts of training studies and others.
 
+    Written prompts are one group, whatever their split: it parts them for encoders, and no generator learned from them.
     Where marks of a de-identification were left in prompts, the training prompts with and without them are groups, too.
     """
-    train, marked = (rows["split"] == "train").to_numpy(), rows["origin"].str.startswith(tables.MARKED).to_numpy()
-    named = [("training prompts", train), (HELDOUT, ~train)]
+    written, marked = (rows["origin"] == "written").to_numpy(), rows["origin"].str.startswith(tables.MARKED).to_numpy()
+    train = (rows["split"] == "train").to_numpy() & ~written
+    named = [(TRAINING, train), (HELDOUT, ~train & ~written), (WRITTEN, written)]
     if marked.any():
-        named += [("training prompts with marks", train & marked), ("training prompts without marks", train & ~marked)]
+        named += [(f"{TRAINING} with marks", train & marked), (f"{TRAINING} without marks", train & ~marked)]
     return ((name, mask) for name, mask in named if mask.any())
 
 

@@ -6,6 +6,7 @@ Held-out prompts, each text once, chosen by a hash of their study's id, so that 
 from pathlib import Path
 
 from synvlp import job
+from synvlp.models import retrieval
 from synvlp.store import seeds, tables
 
 
@@ -28,11 +29,12 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     frame = tables.read(inputs.prompts, tables.PROMPTS)
     frame = frame[frame["split"].isin(settings.splits) & (frame["prompt"].str.strip() != "")]
     key = [seeds.seed_of(settings.seed, "repeat", study_id) for study_id in frame["study_id"]]
-    frame = frame.assign(key=key).sort_values("key").drop_duplicates("prompt").head(settings.count)
+    words = [retrieval.plain(prompt) for prompt in frame["prompt"]]
+    frame = frame.assign(key=key, words=words).sort_values("key").drop_duplicates("words").head(settings.count)
     if len(frame) < 2:
         raise job.JobError(
             f"{inputs.prompts} has {len(frame)} different prompts in the splits {', '.join(settings.splits)}; "
             "two are needed at least"
         )
-    tables.write(frame.drop(columns="key"), outputs.selected, tables.PROMPTS)
+    tables.write(frame.drop(columns=["key", "words"]), outputs.selected, tables.PROMPTS)
     job.log.info("%d different prompts chosen", len(frame))

@@ -47,8 +47,8 @@ class ImageSet:
 
 
 def real(embedded: Path, studies: Path) -> ImageSet:
-    """The real images of a corpus. Rows have study_id, draw (0), patient_id, split, labels and labelled."""
-    columns = ["study_id", "patient_id", "split", "labels", "labelled"]
+    """The real images of a corpus. Rows have study_id, draw (0), patient_id, split, collection, labels and labelled."""
+    columns = ["study_id", "patient_id", "split", "collection", "labels", "labelled"]
     return _read(embedded, tables.read(studies, tables.STUDIES, columns), studies)
 
 

@@ -22,7 +22,8 @@ def scales(side: int) -> tuple[float, ...]:
     Five from 176 pixels on, as published; three at 64, one at 16: the published weights of the finest, scaled to sum
     to 1. Values with different numbers of scales cannot be compared. Raises JobError where not even one fits.
     """
-    count = sum(side // 2**level >= WINDOW for level in range(len(SCALES)))
+    # torchmetrics wants the window to fit into the side over the squared number of halvings as well: four from 99 on.
+    count = sum(side // max(2**level, level**2) >= WINDOW for level in range(len(SCALES)))
     if not count:
         raise job.JobError(f"MS-SSIM needs images of {WINDOW} pixels a side at least; these have {side}")
     weights = SCALES[:count]

@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 CORES ?= all
+OPEN_CXR := ../shared/data/open-cxr
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -13,7 +14,7 @@ help:
 	@echo 'make demo        set up .venv and run the demo study; the page is results/demo/tables/index.html'
 	@echo 'make test        set up .venv and run all tests'
 	@echo 'make test-quick  the tests without those that run the whole DAG'
-	@echo 'make open        the study on the real, open collection (set SYNVLP_OPEN_CXR to its folder)'
+	@echo 'make open        the study on the real, open collection (SYNVLP_OPEN_CXR is its folder, or else $(OPEN_CXR))'
 	@echo 'make check       formatting, lint and import contract'
 	@echo 'make benchmarks  print the benchmark tables'
 	@echo 'make docs        write docs/settings.md, the schema of the config and the picture of the DAG anew'
@@ -24,6 +25,7 @@ demo: $(VENV)/.run
 	@echo 'Look at results/demo/tables/index.html'
 
 open: $(VENV)/.run
+	@echo "The collection is read from $${SYNVLP_OPEN_CXR:-$(OPEN_CXR)}; set SYNVLP_OPEN_CXR to another folder (docs/data.md)"
 	$(BIN)/snakemake --cores $(CORES) --configfile studies/open.yaml
 
 test: $(VENV)/.test

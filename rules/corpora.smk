@@ -36,7 +36,7 @@ rule draw_phantoms:
 
 rule read_manifest:
     input:
-        manifest=lambda w: study.parts.corpora[w.corpus].path,
+        manifest=study.corpus_source("path"),
         coco=study.beside_manifest("coco"),
         classes=study.beside_manifest("classes"),
         checksums=study.beside_manifest("checksums"),
@@ -68,8 +68,8 @@ rule read_manifest:
 
 rule read_iu:
     input:
-        archive=lambda w: study.parts.corpora[w.corpus].path,
-        index=lambda w: study.parts.corpora[w.corpus].index or [],
+        archive=study.corpus_source("path"),
+        index=study.corpus_source("index"),
     output:
         studies="<results>/corpora/{corpus}/studies.parquet",
         reports="<results>/corpora/{corpus}/reports.parquet",

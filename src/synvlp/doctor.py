@@ -27,7 +27,7 @@ from synvlp import kinds, provenance
 from synvlp.job import size_of
 from synvlp.models.pipeline import WEIGHTS
 from synvlp.store import files
-from synvlp.study import Study
+from synvlp.study import NEW_KEY, Study
 
 PINS = Path("envs/requirements.txt")
 RULES = Path("rules")
@@ -290,13 +290,13 @@ def data(study: Study, checksums: bool = False) -> list[Row]:
     rows = []
     for name in study.corpora():
         part = study.parts.corpora[name]
-        remedy = "docs/data.md says what it holds and where it comes from"
         for key in ("path", "index"):
             value = getattr(part, key, None)
             if value:
+                remedy = study.origin("corpora", name, key) or "docs/data.md says what it holds and where it comes from"
                 rows.append(_file(f"corpora.{name}.{key}", Path(value), remedy, checksums))
                 rows.extend(_sums(name, Path(value).parent) if checksums and key == "path" else [])
-    remedy = "make one and keep it secret: python -c 'import secrets; print(secrets.token_hex(32))' > FILE"
+    remedy = f"make one and keep it secret: {NEW_KEY}"
     key = Path(study.parts.reports.key_file)
     found = f"{key}, {size_of(key)}" if key.is_file() else f"no file {key}"  # of a secret not even a digest is shown
     return [*rows, Row("reports.key_file", found, "there", "ok" if key.is_file() else "missing", remedy)]

@@ -6,6 +6,7 @@ this module, so that a new setting elsewhere reruns nothing.
 
 import difflib
 import functools
+import hashlib
 import importlib
 import os
 import re
@@ -41,6 +42,11 @@ PICTURES = ("segmentation", "detection", "grounding")  # tasks with pictures of 
 # What a data set of a task has beside samples, pixels and description.
 TARGETS = {"segmentation": {"masks": "masks.npy"}, "detection": {"boxes": "boxes.json"}}
 TARGETS["retrieval"] = {"texts": "texts.parquet"}
+
+# The demo's key, which is in git: known by its place, and by its content wherever it lies.
+DEMO_KEY, DEMO_KEY_SHA256 = "studies/demo.key", "2aeae9a32859c4d41e6f1327e93b3cb651a026967a6530bfcec70489169b4ec8"
+NEW_KEY = "python3 -c 'import secrets; print(secrets.token_hex(32))' > FILE"
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")  # ${NAME} or ${NAME:-default}
 
 
 class StudyError(Exception):
@@ -92,6 +98,10 @@ def schema() -> type[Section]:
         key_file=(
             str,
             _about("file with the secret that dates and surrogates are derived from; never share it"),
+        ),
+        published=(
+            list[Name],
+            _about("corpora whose texts everyone can read already, so that the demo's key may be used for them", []),
         ),
         keep_markers=(
             list[Name],
@@ -339,7 +349,8 @@ class Study:
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Check `config` (nested mappings, as YAML gives them). Raises StudyError listing every problem."""
         model = schema()
-        plain = _expand(_without_null(config))
+        self._unexpanded = _without_null(config)
+        plain = _expand(self._unexpanded)
         try:
             self.parts = model.model_validate(plain)
         except ValidationError as error:
@@ -551,6 +562,30 @@ class Study:
         """For the rule that reads a manifest: the files of a kind that lie beside it (see corpora.manifest)."""
         beside = importlib.import_module("synvlp.corpora.manifest").beside
         return lambda w: beside(self.parts.corpora[w.corpus].path)[kind]
+
+    def corpus_source(self, key: str) -> Callable[[Any], str | list]:
+        """For the rule that reads a corpus: the file from outside that `key` ("path", "index") names, if any.
+
+        The rule's function raises StudyError, which says where the path comes from, if the file is not there and the
+        corpus has not been read before (as after `dvc pull`, where nothing needs the file).
+        """
+
+        def find(w: Any) -> str | list:
+            path = getattr(self.parts.corpora[w.corpus], key)
+            made = Path("results", self.name, "corpora", w.corpus, "studies.parquet")
+            if path and not Path(path).exists() and not made.exists():
+                hint = self.origin("corpora", w.corpus, key) or "docs/data.md says what it holds"
+                raise StudyError(f"corpora.{w.corpus}.{key}: there is no file {path}; {hint}")
+            return path or []
+
+        return find
+
+    def origin(self, *place: str) -> str:
+        """Which environment variables a value of the config comes from, and how to set it; "" if from none."""
+        value = functools.reduce(lambda part, key: part[key], place, self._unexpanded)
+        names = [match[1] for match in _VARIABLE.finditer(value)] if isinstance(value, str) else []
+        now = " and ".join(f"{name} (now {os.environ.get(name) or 'not set'})" for name in dict.fromkeys(names))
+        return f"the config takes it from {value}: set {now}; docs/data.md says what it holds" if now else ""
 
     def corpora(self) -> list[str]:
         """The names of the corpora that something in the study uses."""
@@ -782,6 +817,7 @@ class Study:
             ),
             *(("tables.draw_scaling.sources", name, parts.sources) for name in scaling.sources),
             *([("tables.draw_scaling.reference", scaling.reference, parts.sources)] if scaling.sources else []),
+            *(("reports.published", name, parts.corpora) for name in parts.reports.published),
             *(("concepts.corpora", name, parts.corpora) for name in parts.concepts.corpora),
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
@@ -822,10 +858,27 @@ class Study:
         ]
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
+        problems += self._key_problems()
         problems += self.quality.problems()
         problems += self.curation.problems()
         if problems:
             raise StudyError(_listed(problems))
+
+    def _key_problems(self) -> list[str]:
+        """The demo's key must not stand in for the secret of real reports, unless these are public already."""
+        part = self.parts.reports
+        real = [
+            name
+            for name, corpus in self.parts.corpora.items()
+            if corpus.kind != "phantom" and name not in part.published
+        ]
+        if not real or not _is_demo_key(Path(part.key_file)):
+            return []
+        return [
+            f"reports.key_file: {part.key_file} is the demo's key, with which everyone can undo the dates of reports; "
+            f"for {', '.join(real)} make your own outside of git, and name it here (docs/data.md): {NEW_KEY}; "
+            "or list in reports.published the corpora whose texts are public already"
+        ]
 
     def _data_sets_for(self, task: str) -> list[str]:
         """The data sets that a task without training may use."""
@@ -858,6 +911,18 @@ class Study:
             job = options(f"tasks.{section}", *untrained.given) if untrained else options(f"tasks.{dataset.task}")
             found.append((f"tasks.datasets.{name}.override", job, values))
         return found
+
+
+def _is_demo_key(path: Path) -> bool:
+    """Whether a key is the demo's: by its place, or by its content under another name."""
+    if Path(os.path.normpath(path)).parts[-2:] == Path(DEMO_KEY).parts:
+        return True
+    try:
+        if not path.is_file() or path.stat().st_size > 4096:  # a pipe can be read only once
+            return False
+        return hashlib.sha256(path.read_bytes().strip()).hexdigest() == DEMO_KEY_SHA256
+    except OSError:
+        return False
 
 
 class _Wildcards:
@@ -1287,7 +1352,7 @@ def _expand(value: Any) -> Any:
         return {key: _expand(item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
-    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda m: os.environ.get(m[1]) or m[2] or "", value)
+    return _VARIABLE.sub(lambda m: os.environ.get(m[1]) or m[2] or "", value)
 
 
 def _explain(error: ValidationError, config: Mapping, prefix: str = "", bare: bool = False) -> str:

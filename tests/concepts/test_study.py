@@ -56,7 +56,10 @@ def test_a_written_set_stands_where_a_corpus_does():
 
 
 def test_the_page_measures_extraction_where_the_truth_is_known():
-    corpus = {"corpora": {"real": {"kind": "manifest", "path": "real.csv"}}}
+    corpus = {
+        "corpora": {"real": {"kind": "manifest", "path": "real.csv"}},
+        "reports": {"published": ["real"]},
+    }
     for corpora, measured in (([], []), (["phantom"], ["phantom"]), (["phantom", "real"], ["phantom"])):
         made = Study(overlaid(CONFIG, corpus | {"concepts": {"corpora": corpora}}))
         page, settings = made.page(), made.settings("write_page")(Wildcards())

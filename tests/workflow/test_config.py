@@ -1,6 +1,9 @@
 """A wrong config stops everything before any job, and says what is wrong and what is allowed."""
 
 import copy
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,10 +130,74 @@ def test_files_from_outside_are_known_without_being_there(monkeypatch):
     assert Study(CONFIG).files_from_outside() == ["studies/demo.key"]
 
 
+def test_no_version_takes_keys_raw_data_or_weights_along(monkeypatch, tmp_path):
+    overlay = (ROOT / "studies/paper.yaml").read_text()
+    for name in re.findall(r"\$\{(\w+)", overlay):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+
+    def ignored(*paths: str) -> list[str]:
+        command = ["git", "check-ignore", "--no-index", *paths]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.split()
+
+    outside = Study(overlaid(CONFIG, yaml.safe_load(overlay))).files_from_outside()
+    assert ignored(*outside) == outside and {"data/secret.key", "data/mimic-cxr/manifest.csv"} <= set(outside)
+    assert ignored("secret.key", "studies/own.key") == ["secret.key", "studies/own.key"]
+    assert ignored("studies/demo.key", "src/synvlp/models/x.py", "tests/data/x.csv", "results/demo/code.json") == []
+
+
+OWN = {"own": {"kind": "manifest", "path": "own/manifest.csv"}, "iu": {"kind": "iu", "path": "iu.tgz"}}
+
+
+def with_own(**reports: object) -> dict:
+    """The demo with two corpora of real reports."""
+    return overlaid(CONFIG, {"corpora": OWN, "reports": reports})
+
+
+@pytest.mark.parametrize(
+    "key", ["studies/demo.key", "./studies/../studies/demo.key", "same.key", "{root}/studies/demo.key"]
+)
+def test_real_reports_need_a_key_that_is_not_the_demos(key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "studies/demo.key", "same.key")
+    with pytest.raises(StudyError) as error:
+        Study(with_own(key_file=key.format(root=ROOT), published=["iu"]))
+    text = str(error.value)
+    assert "reports.key_file" in text and "for own make" in text and "secrets.token_hex" in text
+
+
+def test_a_key_of_ones_own_or_published_texts_will_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.key").write_text("3f" * 32)
+    for key in ("own.key", "not-there.key", "."):
+        assert Study(with_own(key_file=key)).parts.reports.published == []
+    assert Study(with_own(published=["own", "iu"])).parts.reports.key_file == "studies/demo.key"
+    with pytest.raises(StudyError, match=r"reports\.published: there is no 'owm'"):
+        Study(with_own(published=["owm", "iu"]))
+
+
 def test_environment_variables(monkeypatch):
     monkeypatch.setenv("SYNVLP_OPEN_CXR", "here/open")
     study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/open.yaml").read_text())))
     assert study.parts.corpora["open"].path == "here/open/manifest.csv"
+
+
+def test_a_collection_that_is_not_there_names_its_variable(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SYNVLP_OPEN_CXR", raising=False)
+    study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/open.yaml").read_text())))
+    with pytest.raises(StudyError) as error:
+        study.corpus_source("index")(SimpleNamespace(corpus="iu"))
+    text = str(error.value)
+    assert "corpora.iu.index: there is no file ../shared/data/open-cxr/reports/iu_index.csv" in text
+    assert "set SYNVLP_OPEN_CXR (now not set)" in text
+    read = tmp_path / "results/open/corpora/iu/studies.parquet"  # as after `dvc pull`: nothing has to be read
+    read.parent.mkdir(parents=True)
+    read.touch()
+    assert study.corpus_source("path")(SimpleNamespace(corpus="iu")).endswith("NLMCXR_reports.tgz")
+    with_own_iu = Study(with_own(published=["own", "iu"]))
+    assert with_own_iu.corpus_source("index")(SimpleNamespace(corpus="iu")) == []
 
 
 def test_a_rule_asks_for_a_gpu_and_a_thread_for_each_process():

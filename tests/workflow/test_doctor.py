@@ -19,6 +19,11 @@ def study(**overlay: object) -> Study:
     return Study(overlaid(CONFIG, overlay))
 
 
+def with_collection(path: Path | str, **overlay: object) -> Study:
+    """The demo with a manifest's collection `own`."""
+    return study(corpora={"own": {"kind": "manifest", "path": str(path)}}, reports={"published": ["own"]}, **overlay)
+
+
 def published(folder: Path) -> Study:
     """A study whose generator is a published pipeline in `folder`."""
     generator = {"kind": "published", "adopt_pipeline": {"pipeline_folder": str(folder)}}
@@ -54,8 +59,7 @@ def test_a_missing_key_says_how_to_make_one():
 
 
 def test_a_missing_manifest_is_named_and_a_present_one_is_hashed(tmp_path):
-    corpus = {"kind": "manifest", "path": str(tmp_path / "manifest.csv")}
-    parts = study(corpora={"own": corpus}, pair_sets={"real": {"corpus": "own"}})
+    parts = with_collection(tmp_path / "manifest.csv", pair_sets={"real": {"corpus": "own"}})
     row = next(row for row in doctor.data(parts) if row.what == "corpora.own.path")
     assert row.verdict == "missing" and "docs/data.md" in row.remedy
     (tmp_path / "manifest.csv").write_text("image_id,patient_id,file\n")
@@ -63,8 +67,19 @@ def test_a_missing_manifest_is_named_and_a_present_one_is_hashed(tmp_path):
     assert row.verdict == "ok" and hashlib.sha256(b"image_id,patient_id,file\n").hexdigest()[:16] in row.found
 
 
+def test_a_path_from_the_environment_is_traced_to_its_variable(monkeypatch):
+    path = "${OWN_FOLDER:-else}/manifest.csv"
+    rows = doctor.data(with_collection(path, pair_sets={"real": {"corpus": "own"}}))
+    row = next(row for row in rows if row.what == "corpora.own.path")
+    assert row.found == "no file else/manifest.csv"
+    assert path in row.remedy and "set OWN_FOLDER (now not set)" in row.remedy and "docs/data.md" in row.remedy
+    monkeypatch.setenv("OWN_FOLDER", "there")
+    assert "set OWN_FOLDER (now there)" in with_collection(path).origin("corpora", "own", "path")
+    assert with_collection("there/manifest.csv").origin("corpora", "own", "path") == ""
+
+
 def test_a_corpus_that_nothing_uses_is_not_asked_for(tmp_path):
-    parts = study(corpora={"own": {"kind": "manifest", "path": str(tmp_path / "none.csv")}})
+    parts = with_collection(tmp_path / "none.csv")
     assert "corpora.own.path" not in [row.what for row in doctor.data(parts)]
 
 
@@ -72,8 +87,7 @@ def test_a_changed_file_of_a_collection_is_found(tmp_path):
     fill(tmp_path, ["manifest.csv", "images/a.png"])
     sums = [f"{hashlib.sha256(name.encode()).hexdigest()}  {name}" for name in ("manifest.csv", "images/a.png")]
     (tmp_path / "SHA256SUMS").write_text("\n".join(sums))
-    corpus = {"kind": "manifest", "path": str(tmp_path / "manifest.csv")}
-    parts = study(corpora={"own": corpus}, pair_sets={"real": {"corpus": "own"}})
+    parts = with_collection(tmp_path / "manifest.csv", pair_sets={"real": {"corpus": "own"}})
     assert {row.verdict for row in doctor.data(parts, checksums=True)} == {"ok"}
     (tmp_path / "images/a.png").write_text("another")
     row = next(row for row in doctor.data(parts, checksums=True) if "SHA256SUMS" in row.what)

@@ -181,7 +181,8 @@ def test_the_longest_chain():
 def test_studies_are_counted_given_or_assumed(tmp_path):
     listing = tmp_path / "manifest.csv"
     corpus = {"kind": "manifest", "path": str(listing)}
-    parts = study(corpora={"own": corpus, "mimic": corpus}, pair_sets={"real": {"corpus": "own"}})
+    named = {"own": corpus, "mimic": corpus}
+    parts = study(corpora=named, reports={"published": list(named)}, pair_sets={"real": {"corpus": "own"}})
     assert costs.Sizes(parts).corpus("phantom").studies == 200
     assert costs.Sizes(parts).corpus("own").studies == costs.RATES["studies"][""]
     assert costs.Sizes(parts).corpus("mimic").studies == 213384

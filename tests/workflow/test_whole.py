@@ -145,7 +145,7 @@ def test_a_collection_is_read_again_when_what_lies_beside_its_manifest_changed(c
     marks.write_text('{"images": [], "categories": [], "annotations": []}')
     (folder / "SHA256SUMS").write_text("")
     corpus = "corpora={mine: {kind: manifest, path: mine/manifest.csv}}"
-    words = ("--config", corpus, "--", "results/tiny/corpora/mine/studies.parquet")
+    words = ("--config", corpus, "reports={published: [mine]}", "--", "results/tiny/corpora/mine/studies.parquet")
     assert checkout.snakemake(*words).returncode == 0
     for path in (marks, folder / "SHA256SUMS", folder / "0.png"):
         path.touch()
@@ -172,6 +172,7 @@ SMALL = """
 corpora:
   phantom: null
   mine: {kind: manifest, path: mine/manifest.csv}
+reports: {published: [mine]}
 generators: {diffusion: {corpus: mine}}
 images: {shards: 3}
 pair_sets:

@@ -16,7 +16,17 @@ import numpy as np
 import torch
 
 from synvlp import job
-from synvlp.generators import adversarial, autoencoder, denoising, diffusion, loop, pairs, prompted, variational, vocabulary
+from synvlp.generators import (
+    adversarial,
+    autoencoder,
+    denoising,
+    diffusion,
+    loop,
+    pairs,
+    prompted,
+    variational,
+    vocabulary,
+)
 from synvlp.generators.kinds import gan, vae
 from synvlp.models import device, parallel
 from synvlp.models import pipeline as pipelines

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from synvlp import kinds, provenance, quality, registry, sources
 from synvlp.concepts import writers
 from synvlp.curation import Curation
-from synvlp.job import Settings
+from synvlp.job import Misfit, Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 METHODS = ("convirt", "gloria", "mgca")
@@ -66,7 +66,9 @@ def options(module: str, *given: str, **fixed: Any) -> type[Settings]:
     if unknown:
         raise ValueError(f"synvlp.{module} has no setting {', '.join(unknown)}")
     fields = {name: (field.annotation, field) for name, field in source.model_fields.items() if name not in given}
-    return create_model(module.replace(".", " "), __base__=Settings, **fixed, **fields)
+    made = create_model(module.replace(".", " "), __base__=Settings, **fixed, **fields)
+    made.check = source.check  # what the job asks of its settings together
+    return made
 
 
 @functools.cache
@@ -213,7 +215,10 @@ def schema() -> type[Section]:
             list[Literal["random", "imagenet"]],
             _about("encoders without pre-training, as rows of every table", ["random"]),
         ),
-        seeds=(list[int], _about("one encoder is pre-trained per method, source and seed", [0])),
+        seeds=(
+            list[Annotated[int, Field(ge=0)]],
+            _about("one encoder is pre-trained per method, source and seed", [0]),
+        ),
         only=(
             dict[Name, Annotated[list[Literal[METHODS]], Field(min_length=1)]],
             _about("by source, the methods that it is for; sources that are not named: all methods", {}),
@@ -779,6 +784,8 @@ class Study:
             ),
             *(("tables.draw_scaling.sources", name, parts.sources) for name in scaling.sources),
             *([("tables.draw_scaling.reference", scaling.reference, parts.sources)] if scaling.sources else []),
+            ("tables.compare.reference", parts.tables.compare.reference, parts.sources),
+            *self._wanted_baseline(),
             *(("concepts.corpora", name, parts.corpora) for name in parts.concepts.corpora),
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
@@ -821,8 +828,34 @@ class Study:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
         problems += self.quality.problems()
         problems += self.curation.problems()
+        problems += self._unlike_autoencoders()
+        problems += [
+            f"encoders.{key}: {values!r}: one is named twice"
+            for key, values in (("methods", parts.encoders.methods), ("seeds", parts.encoders.seeds))
+            if len(set(values)) < len(values)
+        ]
         if problems:
             raise StudyError(_listed(problems))
+
+    def _wanted_baseline(self) -> list[tuple[str, str, list[str]]]:
+        """The baseline of comparisons; a study without baselines compares with none, whatever the name."""
+        baselines = self.parts.encoders.baselines
+        return [("tables.compare.baseline", self.parts.tables.compare.baseline, baselines)] if baselines else []
+
+    def _unlike_autoencoders(self) -> list[str]:
+        """Generators whose U-Net cannot shrink the latents that their autoencoder makes of their images."""
+        found = []
+        for name, part in self.parts.generators.items():
+            if part.kind != "diffusion":
+                continue
+            unet, levels = part.train_diffusion, [part.train_autoencoder.channels, part.train_diffusion.channels]
+            shrinks = 2 ** (sum(map(len, levels)) - 2)
+            if unet.image_size % shrinks:
+                found.append(
+                    f"generators.{name}.train_diffusion.image_size: {unet.image_size}: is not a multiple of {shrinks}, "
+                    f"by which {len(levels[0])} levels of the autoencoder and {len(levels[1])} of the U-Net shrink it"
+                )
+        return found
 
     def _data_sets_for(self, task: str) -> list[str]:
         """The data sets that a task without training may use."""
@@ -1302,6 +1335,9 @@ def _problem(item: Mapping[str, Any], config: Mapping, prefix: str) -> str:
         context = item.get("ctx", {})
         tags = context.get("expected_tags", "those in docs/settings.md")
         return f"{key}: {context.get('discriminator', 'kind')} must be one of {tags}"
+    misfit = item.get("ctx", {}).get("error")
+    if isinstance(misfit, Misfit):
+        return f"{key}.{misfit.setting}: {misfit.value!r}: {misfit.wrong}"
     return f"{key}: {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 

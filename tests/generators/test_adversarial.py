@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from synvlp import job
 from synvlp.generators import adversarial, prompted, vocabulary
@@ -165,7 +166,7 @@ def test_what_it_draws_follows_the_text(corpus, tools):
     ],
 )
 def test_settings_that_do_not_work_say_so(corpus, tools, tmp_path, wrong, message):
-    with pytest.raises(job.JobError, match=message):
+    with pytest.raises((job.JobError, ValidationError), match=message):
         training.run(
             training.Settings(**tools.gan | wrong),
             training.Inputs(**corpus),

@@ -21,8 +21,8 @@ RANKS = (1, 5, 10)
 
 
 class Settings(job.Compute):
-    real_splits: list[str] = job.setting(["val", "test"], "splits of the real images, the ceiling", min_length=1)
-    synthetic_splits: list[str] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
+    real_splits: list[job.Split] = job.setting(["val", "test"], "splits of the real images, the ceiling", min_length=1)
+    synthetic_splits: list[job.Split] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
     labels: list[str] = job.setting([], "findings that are asked for; none given: all of the training images")
     min_cases: int = job.setting(10, "training images with and without a finding that it takes", ge=2)
     candidates: int = job.setting(100, "different prompts among which the own one is looked for, at most", ge=2)

@@ -217,7 +217,7 @@ def schema() -> type[Section]:
         ),
         seeds=(
             list[Annotated[int, Field(ge=0)]],
-            _about("one encoder is pre-trained per method, source and seed", [0]),
+            _about("one encoder is pre-trained per method, source and seed", [0], min_length=1),
         ),
         only=(
             dict[Name, Annotated[list[Literal[METHODS]], Field(min_length=1)]],
@@ -670,7 +670,8 @@ class Study:
     def pair_counts(self) -> dict[str, str]:
         """Source of the scaling figure -> the summary of one of its encoders, which counts the source's pairs."""
         part, first = self.parts.tables.draw_scaling, self.parts.encoders.seeds[0]
-        shown = [name for name in dict.fromkeys([*part.sources, part.reference]) if name in self.parts.sources]
+        named = dict.fromkeys([*part.sources, part.reference])
+        shown = [name for name in named if name in self.parts.sources and self.methods_of(name)]
         return {
             name: f"<results>/encoders/{self.methods_of(name)[0]}/{name}/seed-{first}/summary.json" for name in shown
         }
@@ -824,6 +825,11 @@ class Study:
             for key, part in parts.pair_sets.items()
             if part.corpus in parts.concepts.written and not part.generator
         ]
+        if not parts.encoders.methods and not parts.encoders.baselines:
+            problems.append(
+                "encoders.methods: []: neither it nor encoders.baselines names an encoder; name at least one"
+            )
+        problems += [] if parts.encoders.methods else self._without_method()
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
         problems += self.quality.problems()
@@ -836,6 +842,14 @@ class Study:
         ]
         if problems:
             raise StudyError(_listed(problems))
+
+    def _without_method(self) -> list[str]:
+        """What encoders without pre-training cannot do: they have no text side, and no number of pairs."""
+        asking = [(name, task) for task in self.tasks() if task not in TRAINED for name in self.datasets(task)]
+        found = [f"tasks.datasets.{name}: {task} asks encoders that are pre-trained" for name, task in asking]
+        if self.parts.tables.draw_scaling.sources:
+            found.append("tables.draw_scaling.sources: the curve is of encoders that are pre-trained")
+        return [f"{problem}; name a method in encoders.methods" for problem in found]
 
     def _wanted_baseline(self) -> list[tuple[str, str, list[str]]]:
         """The baseline of comparisons; a study without baselines compares with none, whatever the name."""

@@ -523,20 +523,21 @@ class Study:
         They are inputs of the rule, so that another version of the pipeline is noticed.
         """
         part = self.parts.generators[generator]
-        folder = Path(getattr(part, kinds.FROM_PIPELINE[part.kind]).pipeline_folder)
-        endings = {".json", ".txt", ".safetensors"}
-        return sorted(str(path) for path in folder.rglob("*") if path.suffix in endings) or [
-            str(folder / "model_index.json")
-        ]
+        return _inside(getattr(part, kinds.FROM_PIPELINE[part.kind]).pipeline_folder, "model_index.json")
 
     def files_from_outside(self) -> list[str]:
         """Every file that the study reads and does not make: of its corpora, its key, its weights."""
         corpora = [self.parts.corpora[name] for name in self.corpora()]
         found = [getattr(corpus, key, None) for corpus in corpora for key in ("path", "index")]
         found += [self.parts.reports.key_file, self.parts.encoders.imagenet_weights]
+        found += [*self.model_files("anonymize"), *self.model_files("train_tokenizer")]
         found += [path for name in self.written() for path in self._model_folder(name)]
         if self.concept_corpora():
-            found += [*self.vocabulary_file("path"), *self.vocabulary_file("phrases")]
+            found += [
+                *self.model_files("extract_concepts"),
+                *self.vocabulary_file("path"),
+                *self.vocabulary_file("phrases"),
+            ]
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
         found += self.quality.from_outside()
         for generator in sorted({item["generator"] for item in [*self.image_sets(), *self.quality.sets()]}):
@@ -597,12 +598,22 @@ class Study:
 
     def _model_folder(self, written: str) -> list[str]:
         """The files of a writer's model from outside; its config where the folder is not here."""
-        folder = getattr(self.parts.concepts.written[written].writer, "model_folder", None)
-        if not folder:
-            return []
-        endings = {".json", ".txt", ".safetensors", ".jinja", ".model"}
-        inside = sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in endings)
-        return inside or [f"{folder}/config.json"]
+        return _inside(getattr(self.parts.concepts.written[written].writer, "model_folder", None))
+
+    def model_files(self, rule: str) -> list[str]:
+        """The files of the model from outside that a rule's job opens by its folder; none where it needs none.
+
+        They are inputs of the rule, so that other weights in the folder are noticed.
+        """
+        parts = self.parts
+        folders = {
+            "anonymize": parts.reports.anonymize.detector_folder,
+            "extract_concepts": parts.concepts.extract.classifier_folder,
+            "train_tokenizer": parts.encoders.train_tokenizer.tokenizer_folder,
+        }
+        inside = _inside(folders[rule])
+        # Of a whole BERT's folder a tokenizer needs no weights.
+        return [path for path in inside if rule != "train_tokenizer" or not path.endswith(".safetensors")]
 
     def written_results(self) -> list[str]:
         """What the sets of written reports end in: texts and prompts, and one figure of all."""
@@ -1295,6 +1306,15 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 def _result(run: Mapping[str, Any], name: str) -> str:
     return "<results>/tasks/{task}/{dataset}/{method}/{source}/seed-{seed}".format(**run) + f"/{name}"
+
+
+def _inside(folder: str | None, main: str = "config.json") -> list[str]:
+    """The files of a model's folder; its main one where the folder is not here, so that Snakemake says so."""
+    if not folder:
+        return []
+    endings = {".json", ".txt", ".safetensors", ".jinja", ".model"}
+    inside = sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in endings)
+    return inside or [str(Path(folder) / main)]
 
 
 def module_of(rule: str, wildcards: Any) -> str:

@@ -120,7 +120,7 @@ def test_a_training_that_was_killed_ends_in_the_same_bytes(corpus, tools, traine
     ("wrong", "message"),
     [
         ({"image_size": 17}, "image_size = 17 is not a multiple of 2"),
-        ({"groups": 3}, r"channels = \[8, 16\] has 8, which is not a multiple of groups = 3"),
+        ({"groups": 3}, r"channels = \[8, 8\] has 8, which is not a multiple of groups = 3"),
     ],
 )
 def test_settings_that_do_not_fit_say_so(tools, wrong, message):

@@ -201,6 +201,30 @@ def test_files_from_outside_are_known_without_being_there(monkeypatch):
     assert Study(CONFIG).files_from_outside() == ["studies/demo.key"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "key"),
+    [
+        ("anonymize", "reports__anonymize__detector_folder"),
+        ("extract_concepts", "concepts__extract__classifier_folder"),
+        ("train_tokenizer", "encoders__train_tokenizer__tokenizer_folder"),
+    ],
+)
+def test_the_files_of_a_models_folder_are_inputs_of_the_rule(tmp_path, rule, key):
+    folder = tmp_path / "model"
+    changes = {key: str(folder), "concepts__corpora": ["phantom"]}
+    absent = Study(changed(**changes))
+    assert absent.model_files(rule) == [str(folder / "config.json")], "Snakemake names it as missing"
+    assert str(folder / "config.json") in absent.files_from_outside()
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt", "README.md"):
+        (folder / name).touch()
+    made = Study(changed(**changes))
+    names = ["config.json", *(["model.safetensors"] if rule != "train_tokenizer" else []), "vocab.txt"]
+    assert made.model_files(rule) == [str(folder / name) for name in names]
+    assert set(made.model_files(rule)) <= set(made.files_from_outside())
+    assert Study(CONFIG).model_files(rule) == []
+
+
 def test_environment_variables(monkeypatch):
     monkeypatch.setenv("SYNVLP_OPEN_CXR", "here/open")
     study = Study(overlaid(CONFIG, yaml.safe_load((ROOT / "studies/open.yaml").read_text())))

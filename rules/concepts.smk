@@ -40,6 +40,7 @@ rule extract_concepts:
     input:
         prompts="<results>/reports/{corpus}/prompts.parquet",
         vocabulary="<results>/concepts/vocabulary.parquet",
+        classifier=study.model_files("extract_concepts"),
     output:
         mentions="<results>/concepts/{corpus}/mentions.parquet",
         statistics="<results>/concepts/{corpus}/statistics.json",

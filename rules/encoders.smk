@@ -29,6 +29,7 @@ rule encoders:
 rule train_tokenizer:
     input:
         prompts=[study.prompts_file(name) for name in study.text_corpora()],
+        published=study.model_files("train_tokenizer"),
     output:
         tokenizer="<results>/encoders/tokenizer/tokenizer.json",
         config="<results>/encoders/tokenizer/tokenizer_config.json",

@@ -15,6 +15,7 @@ rule anonymize:
         reports="<results>/corpora/{corpus}/reports.parquet",
         studies="<results>/corpora/{corpus}/studies.parquet",
         key=study.parts.reports.key_file,
+        detector=study.model_files("anonymize"),
     output:
         anonymized="<results>/reports/{corpus}/anonymized.parquet",
         found="<results>/reports/{corpus}/found.parquet",

@@ -5,10 +5,10 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from synvlp import processes, provenance, registry
 from synvlp.concepts import writers
@@ -364,8 +364,7 @@ def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:
         }
     except ValidationError as error:
         for problem in error.errors():
-            option = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
-            print(f"synvlp {verb}: {option}: {problem['input']!r}: {problem['msg']}", file=sys.stderr)
+            print(f"synvlp {verb}: {_wrong_option(problem)}", file=sys.stderr)
         return 2
     for path in parts["outputs"].paths():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -390,23 +389,37 @@ def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:
     return 0
 
 
+def _wrong_option(problem: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with an option, or with several together: the option, its value, what is allowed."""
+    from synvlp.job import Misfit
+
+    misfit = problem.get("ctx", {}).get("error")
+    if isinstance(misfit, Misfit):
+        name, value, wrong = misfit.setting, misfit.value, misfit.wrong
+    else:
+        name, value, wrong = "-".join(map(str, problem["loc"][:1])), problem["input"], problem["msg"]
+    return f"--{name.replace('_', '-')}: {value!r}: {wrong}"
+
+
 def limits(field: "FieldInfo") -> str:
     """What a setting may be: the names it can have, or the range of its value; "" where anything goes."""
     words = []
     choices = [item for item in _flat(field.annotation) if get_origin(item) is Literal]
     words += [" or ".join(str(choice) for choice in get_args(choices[0]))] if choices else []
-    for limit in field.metadata:
-        words.extend(
-            f"{sign} {getattr(limit, name)}"
-            for name, sign in (
-                ("ge", "at least"),
-                ("gt", "more than"),
-                ("le", "at most"),
-                ("lt", "less than"),
-            )
-            if getattr(limit, name, None) is not None
-        )
-    return ", ".join(words)
+    words += _range(field.metadata)
+    items = [_range(item.metadata) for item in _flat(field.annotation) if isinstance(item, type(field))]
+    return ", ".join([*words, *("each " + " and ".join(words) for words in items if words)])
+
+
+def _range(metadata: Sequence[object]) -> list[str]:
+    """The limits of a value, or of each item of a list."""
+    signs = (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
+    return [
+        f"{sign} {getattr(limit, name)}"
+        for limit in metadata
+        for name, sign in signs
+        if getattr(limit, name, None) is not None
+    ]
 
 
 def _flat(annotation: object) -> list[object]:

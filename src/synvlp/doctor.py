@@ -23,34 +23,26 @@ import psutil
 from packaging.markers import Marker
 from packaging.version import Version
 
-from synvlp import kinds, provenance
+from synvlp import dag, plan, provenance
 from synvlp.job import size_of
 from synvlp.models.pipeline import WEIGHTS
 from synvlp.store import files
-from synvlp.study import NEW_KEY, Study
+from synvlp.study import NEW_KEY, Study, StudyError
 
 PINS = Path("envs/requirements.txt")
-RULES = Path("rules")
+SLURM = Path("profiles/slurm/profile.v9+.yaml")
 PYTHON = (3, 11)
 MINIMUM_GB = 10  # results and checkpoints of a small study; `synvlp plan` estimates a study's own
 HASHED_MB = 100  # larger files are hashed when asked to
 FICLONE = 0x40049409  # Linux's request for a reflink (ioctl_ficlone(2))
 
-# Rules that only run where some part of the study is of this kind.
-KINDS = {
-    "phantom": ("draw_phantoms", "measure_anonymization"),
-    "manifest": ("read_manifest",),
-    "iu": ("read_iu",),
-    "diffusion": ("train_autoencoder", "train_diffusion"),
-    "finetuned": ("finetune_diffusion",),
-    "published": ("adopt_pipeline",),
-    **dict.fromkeys(kinds.trained(), ("train_generator",)),
-}
-
 # Setting -> the files that its folder must hold; "a|b": one of them.
 FOLDERS = {
     "text_folder": ("config.json", "model.safetensors"),
     "detector_folder": ("config.json", "model.safetensors|model.safetensors.index.json", "tokenizer.json|vocab.txt"),
+    "classifier_folder": ("config.json", "model.safetensors|model.safetensors.index.json", "tokenizer.json|vocab.txt"),
+    "model_folder": ("config.json", "model.safetensors|model.safetensors.index.json", "tokenizer.json|tokenizer.model"),
+    "rad_dino_folder": ("config.json", "model.safetensors"),
     "tokenizer_folder": ("tokenizer.json|vocab.txt",),
     "pipeline_folder": (
         "model_index.json",
@@ -97,13 +89,12 @@ def examine(study: Study, *, slurm: bool = False, checksums: bool = False) -> li
         *packages(),
         *commands(),
         *gpu(study),
-        *processor(study),
+        *processor(study, slurm),
         *space(study),
         *links(study),
         *data(study, checksums),
         *weights(study, checksums),
         *cluster(slurm),
-        *network(),
     ]
 
 
@@ -210,42 +201,66 @@ def gpu(study: Study) -> list[Row]:
     return [Row("GPU", f"none for torch, {driver}, {built}", needed, "missing" if asked else "warning", remedy)]
 
 
-def processor(study: Study, rules: Path = RULES) -> list[Row]:
-    """Cores and memory, against the largest job of the study."""
+def processor(study: Study, slurm: bool = False) -> list[Row]:
+    """Cores and memory, against the largest job of the study: of this machine, or of SLURM's largest nodes."""
     threads = max((value for key, value in _settings(study) if key.endswith(".cpu_threads")), default=1)
-    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().total / 1e6
-    needed, rule = largest_job(study, rules)
-    remedy = "jobs of this size belong on another machine; on a cluster, its nodes count and not this one"
+    cores = len(os.sched_getaffinity(0))
+    memory = _largest_node() if slurm else psutil.virtual_memory().total / 1e6
+    needed, rule = largest_job(study, SLURM if slurm else None)
+    remedy = (
+        "ask for less in profiles/slurm, or for other nodes" if slurm else "run jobs of this size on another machine"
+    )
+    if not memory:
+        remedy = "run on the cluster's login node"
     return [
         Row(
             "CPU cores",
             str(cores),
             f"{threads} per job",
-            "ok" if cores >= threads else "warning",
+            "ok" if cores >= threads or slurm else "warning",
             "lower cpu_threads, or use a larger machine",
         ),
         Row(
-            "memory",
-            f"{memory / 1000:.0f} GB",
-            f"{needed / 1000:.0f} GB for {rule}" if rule else "not known",
-            "ok" if memory >= needed else "warning",
-            remedy,
+            "memory of a node" if slurm else "memory",
+            f"{memory / 1000:.0f} GB" if memory else "SLURM does not tell",
+            f"{needed / 1000:.0f} GB for {rule}" if rule else "not known: the study's jobs cannot be listed here",
+            "ok" if rule and memory >= needed else "warning",
+            remedy if rule else "run synvlp doctor in the repository; synvlp plan says what is wrong with the study",
         ),
     ]
 
 
-def largest_job(study: Study, rules: Path = RULES) -> tuple[int, str]:
-    """The most memory (MB) that a rule of the study asks for, and its name; (0, "") where there are no rules."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(rules.glob("*.smk")))
-    there = _kinds(study)
-    unused = {rule for names in KINDS.values() for rule in names}
-    unused -= {rule for kind, names in KINDS.items() if kind in there for rule in names}
-    found = [
-        (int(asked[1]), name)
-        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, flags=re.M | re.S)
-        if name not in unused and (asked := re.search(r"mem_mb=\D*?(\d+)", body))
-    ]
-    return max(found, default=(0, ""))
+def largest_job(study: Study, profile: Path | None = None) -> tuple[int, str]:
+    """The most memory (MB) that a job of the study first asks for, and its rule; (0, "") if they cannot be listed.
+
+    Args:
+        study: whose jobs.
+        profile: whose figures hold instead of the rules', where it has some.
+    """
+    try:
+        jobs = plan.jobs(study)
+    except (dag.DagError, StudyError, OSError):
+        return 0, ""
+    asked = profile_memory(profile) if profile else {}
+    return max(((asked.get(job.rule, int(job.resources["mem_mb"])), job.rule) for job in jobs), default=(0, ""))
+
+
+def profile_memory(profile: Path) -> dict[str, int]:
+    """Rule -> MB that a workflow profile asks for at the first attempt; nothing where there is no profile."""
+    from yte import process_yaml
+
+    if not profile.is_file():
+        return {}
+    rules = process_yaml(profile.read_text(encoding="utf-8"), require_use_yte=True).get("set-resources", {})
+    # Each is an expression of attempts.expression: its limit is this machine's, or the cluster's.
+    numbers = {rule: re.findall(r"\d+", str(asked.get("mem_mb", ""))) for rule, asked in rules.items()}
+    return {rule: min(int(found[0]), int(found[-1])) for rule, found in numbers.items() if found}
+
+
+def _largest_node() -> float:
+    """The memory of SLURM's largest nodes, in MB; 0 where it does not tell."""
+    found = [re.match(r"\d+", line) for line in _lines("sinfo", "--noheader", "--format=%m")]
+    return max((float(number[0]) for number in found if number), default=0.0)
 
 
 def space(study: Study) -> list[Row]:
@@ -344,13 +359,6 @@ def cluster(wanted: bool = False) -> list[Row]:
     return rows + [Row("partition", line, "named in profiles/slurm", "ok") for line in partitions]
 
 
-def network() -> list[Row]:
-    """Whether libraries might ask the network: jobs open local folders only, and this makes sure of it."""
-    offline = os.environ.get("HF_HUB_OFFLINE", "")
-    found = f"HF_HUB_OFFLINE={offline}" if offline else "HF_HUB_OFFLINE is not set; jobs open local folders only"
-    return [Row("network", found, "none in any job", "ok")]
-
-
 def _file(what: str, path: Path, remedy: str, checksums: bool) -> Row:
     if not path.is_file():
         return Row(what, f"no file {path}", "there", "missing", remedy)
@@ -410,10 +418,6 @@ def _flat(value: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(item, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", item
-
-
-def _kinds(study: Study) -> set[str]:
-    return {value for key, value in _settings(study) if key.endswith(".kind")}
 
 
 def _existing(folder: Path) -> Path:

@@ -19,9 +19,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticUndefined
 
 from synvlp import processes, provenance, reuse
@@ -29,11 +29,21 @@ from synvlp.store import files, tables
 
 log = logging.getLogger("synvlp")
 
+Split = Literal["train", "val", "test"]  # all studies of a patient are in one
+
 _READ_IN_FOLDERS = {".json", ".txt", ".safetensors"}
 
 
 class JobError(Exception):
     """Something the user can mend. The message says what is wrong, where, and what would be right."""
+
+
+class Misfit(JobError, ValueError):
+    """A setting that does not fit another one: its name, its value, and what is wrong with it."""
+
+    def __init__(self, setting: str, value: Any, wrong: str) -> None:
+        self.setting, self.value, self.wrong = setting, value, wrong
+        super().__init__(f"{setting} = {value} {wrong}")
 
 
 class Stopped(BaseException):
@@ -44,6 +54,18 @@ class Settings(BaseModel):
     """Base of a job's settings. Subclasses are flat: text, numbers, flags and lists of these."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    def check(self) -> None:
+        """Whether the settings fit each other; it is asked wherever they are made, so that no job has to.
+
+        Subclasses raise Misfit. They call the `check` of a base by the base's name (`job.Distributed.check(self)`):
+        the check of the config lends it to classes that hold the same settings and have other bases.
+        """
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.check()
+        return self
 
     def flags(self) -> str:
         """All settings as the flags of the job's command, in the order in which they are defined.
@@ -84,6 +106,10 @@ class Distributed(Compute):
         json_schema_extra={"unit": "processes"},
     )
 
+    def check(self) -> None:
+        """Whether the processes can share the batch evenly."""
+        check_multiple(self, "batch", self.processes, f"processes = {self.processes}, each of which takes a part")
+
 
 class Files(BaseModel):
     """Base of a job's inputs and outputs: paths, lists of paths, or None for an optional path."""
@@ -105,6 +131,24 @@ def setting(default: Any, meaning: str, *, unit: str = "", **limits: Any) -> Any
 def required(meaning: str, *, unit: str = "", **limits: Any) -> Any:
     """A setting that has no default."""
     return setting(PydanticUndefined, meaning, unit=unit, **limits)
+
+
+def check_multiple(settings: Settings, name: str, of: int, what: str) -> None:
+    """Raise Misfit unless a setting, or each number of one that is a list, is a multiple of `of`, which is `what`."""
+    value = getattr(settings, name)
+    for number in value if isinstance(value, list) else [value]:
+        if number % of:
+            which = f"has {number}, which is" if isinstance(value, list) else "is"
+            raise Misfit(name, value, f"{which} not a multiple of {what}")
+
+
+def check_different(settings: Settings, *names: str) -> None:
+    """Raise Misfit if a list holds a value twice."""
+    for name in names:
+        values = getattr(settings, name)
+        twice = [value for place, value in enumerate(values) if value in values[:place]]
+        if twice:
+            raise Misfit(name, values, f"has {twice[0]} more than once")
 
 
 def file(meaning: str) -> Any:

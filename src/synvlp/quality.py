@@ -99,7 +99,9 @@ class Quality:
     def encoder(self, name: str, space: str = REAL) -> str:
         """A file of the encoder that was pre-trained on real pairs, or of the random one."""
         part = self.study.parts.encoders
-        run = f"{self.part.encoder or part.methods[0]}/{self.part.source}" if space == REAL else "random/none"
+        # Rules ask for it even where nothing is measured, and a study of baselines alone has no method.
+        method = self.part.encoder or next(iter(part.methods), "none")
+        run = f"{method}/{self.part.source}" if space == REAL else "random/none"
         return f"<results>/encoders/{run}/seed-{part.seeds[0]}/{name}"
 
     def from_outside(self) -> list[str]:

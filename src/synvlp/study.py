@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from synvlp import kinds, provenance, quality, registry, sources
 from synvlp.concepts import writers
 from synvlp.curation import Curation
-from synvlp.job import Settings
+from synvlp.job import Misfit, Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 METHODS = ("convirt", "gloria", "mgca")
@@ -72,7 +72,9 @@ def options(module: str, *given: str, **fixed: Any) -> type[Settings]:
     if unknown:
         raise ValueError(f"synvlp.{module} has no setting {', '.join(unknown)}")
     fields = {name: (field.annotation, field) for name, field in source.model_fields.items() if name not in given}
-    return create_model(module.replace(".", " "), __base__=Settings, **fixed, **fields)
+    made = create_model(module.replace(".", " "), __base__=Settings, **fixed, **fields)
+    made.check = source.check  # what the job asks of its settings together
+    return made
 
 
 @functools.cache
@@ -223,7 +225,10 @@ def schema() -> type[Section]:
             list[Literal["random", "imagenet"]],
             _about("encoders without pre-training, as rows of every table", ["random"]),
         ),
-        seeds=(list[int], _about("one encoder is pre-trained per method, source and seed", [0])),
+        seeds=(
+            list[Annotated[int, Field(ge=0)]],
+            _about("one encoder is pre-trained per method, source and seed", [0], min_length=1),
+        ),
         only=(
             dict[Name, Annotated[list[Literal[METHODS]], Field(min_length=1)]],
             _about("by source, the methods that it is for; sources that are not named: all methods", {}),
@@ -529,20 +534,21 @@ class Study:
         They are inputs of the rule, so that another version of the pipeline is noticed.
         """
         part = self.parts.generators[generator]
-        folder = Path(getattr(part, kinds.FROM_PIPELINE[part.kind]).pipeline_folder)
-        endings = {".json", ".txt", ".safetensors"}
-        return sorted(str(path) for path in folder.rglob("*") if path.suffix in endings) or [
-            str(folder / "model_index.json")
-        ]
+        return _inside(getattr(part, kinds.FROM_PIPELINE[part.kind]).pipeline_folder, "model_index.json")
 
     def files_from_outside(self) -> list[str]:
         """Every file that the study reads and does not make: of its corpora, its key, its weights."""
         corpora = [self.parts.corpora[name] for name in self.corpora()]
         found = [getattr(corpus, key, None) for corpus in corpora for key in ("path", "index")]
         found += [self.parts.reports.key_file, self.parts.encoders.imagenet_weights]
+        found += [*self.model_files("anonymize"), *self.model_files("train_tokenizer")]
         found += [path for name in self.written() for path in self._model_folder(name)]
         if self.concept_corpora():
-            found += [*self.vocabulary_file("path"), *self.vocabulary_file("phrases")]
+            found += [
+                *self.model_files("extract_concepts"),
+                *self.vocabulary_file("path"),
+                *self.vocabulary_file("phrases"),
+            ]
         found += [self.text_file(name) for name in ("config.json", "model.safetensors")]
         found += self.quality.from_outside()
         for generator in sorted({item["generator"] for item in [*self.image_sets(), *self.quality.sets()]}):
@@ -627,12 +633,22 @@ class Study:
 
     def _model_folder(self, written: str) -> list[str]:
         """The files of a writer's model from outside; its config where the folder is not here."""
-        folder = getattr(self.parts.concepts.written[written].writer, "model_folder", None)
-        if not folder:
-            return []
-        endings = {".json", ".txt", ".safetensors", ".jinja", ".model"}
-        inside = sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in endings)
-        return inside or [f"{folder}/config.json"]
+        return _inside(getattr(self.parts.concepts.written[written].writer, "model_folder", None))
+
+    def model_files(self, rule: str) -> list[str]:
+        """The files of the model from outside that a rule's job opens by its folder; none where it needs none.
+
+        They are inputs of the rule, so that other weights in the folder are noticed.
+        """
+        parts = self.parts
+        folders = {
+            "anonymize": parts.reports.anonymize.detector_folder,
+            "extract_concepts": parts.concepts.extract.classifier_folder,
+            "train_tokenizer": parts.encoders.train_tokenizer.tokenizer_folder,
+        }
+        inside = _inside(folders[rule])
+        # Of a whole BERT's folder a tokenizer needs no weights.
+        return [path for path in inside if rule != "train_tokenizer" or not path.endswith(".safetensors")]
 
     def written_results(self) -> list[str]:
         """What the sets of written reports end in: texts and prompts, and one figure of all."""
@@ -700,7 +716,8 @@ class Study:
     def pair_counts(self) -> dict[str, str]:
         """Source of the scaling figure -> the summary of one of its encoders, which counts the source's pairs."""
         part, first = self.parts.tables.draw_scaling, self.parts.encoders.seeds[0]
-        shown = [name for name in dict.fromkeys([*part.sources, part.reference]) if name in self.parts.sources]
+        named = dict.fromkeys([*part.sources, part.reference])
+        shown = [name for name in named if name in self.parts.sources and self.methods_of(name)]
         return {
             name: f"<results>/encoders/{self.methods_of(name)[0]}/{name}/seed-{first}/summary.json" for name in shown
         }
@@ -818,6 +835,8 @@ class Study:
             *(("tables.draw_scaling.sources", name, parts.sources) for name in scaling.sources),
             *([("tables.draw_scaling.reference", scaling.reference, parts.sources)] if scaling.sources else []),
             *(("reports.published", name, parts.corpora) for name in parts.reports.published),
+            ("tables.compare.reference", parts.tables.compare.reference, parts.sources),
+            *self._wanted_baseline(),
             *(("concepts.corpora", name, parts.corpora) for name in parts.concepts.corpora),
             *(
                 (f"tasks.datasets.{key}.corpus", part.corpus, parts.corpora)
@@ -856,11 +875,22 @@ class Study:
             for key, part in parts.pair_sets.items()
             if part.corpus in parts.concepts.written and not part.generator
         ]
+        if not parts.encoders.methods and not parts.encoders.baselines:
+            problems.append(
+                "encoders.methods: []: neither it nor encoders.baselines names an encoder; name at least one"
+            )
+        problems += [] if parts.encoders.methods else self._without_method()
         if "imagenet" in parts.encoders.baselines and not parts.encoders.imagenet_weights:
             problems.append("encoders.baselines: 'imagenet' needs encoders.imagenet_weights")
         problems += self._key_problems()
         problems += self.quality.problems()
         problems += self.curation.problems()
+        problems += self._unlike_autoencoders()
+        problems += [
+            f"encoders.{key}: {values!r}: one is named twice"
+            for key, values in (("methods", parts.encoders.methods), ("seeds", parts.encoders.seeds))
+            if len(set(values)) < len(values)
+        ]
         if problems:
             raise StudyError(_listed(problems))
 
@@ -879,6 +909,34 @@ class Study:
             f"for {', '.join(real)} make your own outside of git, and name it here (docs/data.md): {NEW_KEY}; "
             "or list in reports.published the corpora whose texts are public already"
         ]
+
+    def _without_method(self) -> list[str]:
+        """What encoders without pre-training cannot do: they have no text side, and no number of pairs."""
+        asking = [(name, task) for task in self.tasks() if task not in TRAINED for name in self.datasets(task)]
+        found = [f"tasks.datasets.{name}: {task} asks encoders that are pre-trained" for name, task in asking]
+        if self.parts.tables.draw_scaling.sources:
+            found.append("tables.draw_scaling.sources: the curve is of encoders that are pre-trained")
+        return [f"{problem}; name a method in encoders.methods" for problem in found]
+
+    def _wanted_baseline(self) -> list[tuple[str, str, list[str]]]:
+        """The baseline of comparisons; a study without baselines compares with none, whatever the name."""
+        baselines = self.parts.encoders.baselines
+        return [("tables.compare.baseline", self.parts.tables.compare.baseline, baselines)] if baselines else []
+
+    def _unlike_autoencoders(self) -> list[str]:
+        """Generators whose U-Net cannot shrink the latents that their autoencoder makes of their images."""
+        found = []
+        for name, part in self.parts.generators.items():
+            if part.kind != "diffusion":
+                continue
+            unet, levels = part.train_diffusion, [part.train_autoencoder.channels, part.train_diffusion.channels]
+            shrinks = 2 ** (sum(map(len, levels)) - 2)
+            if unet.image_size % shrinks:
+                found.append(
+                    f"generators.{name}.train_diffusion.image_size: {unet.image_size}: is not a multiple of {shrinks}, "
+                    f"by which {len(levels[0])} levels of the autoencoder and {len(levels[1])} of the U-Net shrink it"
+                )
+        return found
 
     def _data_sets_for(self, task: str) -> list[str]:
         """The data sets that a task without training may use."""
@@ -1319,6 +1377,15 @@ def _result(run: Mapping[str, Any], name: str) -> str:
     return "<results>/tasks/{task}/{dataset}/{method}/{source}/seed-{seed}".format(**run) + f"/{name}"
 
 
+def _inside(folder: str | None, main: str = "config.json") -> list[str]:
+    """The files of a model's folder; its main one where the folder is not here, so that Snakemake says so."""
+    if not folder:
+        return []
+    endings = {".json", ".txt", ".safetensors", ".jinja", ".model"}
+    inside = sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in endings)
+    return inside or [str(Path(folder) / main)]
+
+
 def module_of(rule: str, wildcards: Any) -> str:
     """The module of a rule's job. Names of tasks may hold hyphens, those of modules have underscores."""
     return JOBS[rule][0].format(**dict(wildcards.items())).replace("-", "_")
@@ -1371,6 +1438,9 @@ def _problem(item: Mapping[str, Any], config: Mapping, prefix: str) -> str:
         context = item.get("ctx", {})
         tags = context.get("expected_tags", "those in docs/settings.md")
         return f"{key}: {context.get('discriminator', 'kind')} must be one of {tags}"
+    misfit = item.get("ctx", {}).get("error")
+    if isinstance(misfit, Misfit):
+        return f"{key}.{misfit.setting}: {misfit.value!r}: {misfit.wrong}"
     return f"{key}: {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 

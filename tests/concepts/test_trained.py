@@ -5,6 +5,7 @@ import signal
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from synvlp import job, processes
 from synvlp.concepts import language_model, prefix, writing
@@ -102,8 +103,8 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(corpus, stopped, scratch, 
 
 def test_what_cannot_be_trained_or_read(corpus, inputs, outputs, tmp_path, model):
     given, wanted = made(tmp_path, corpus)
-    with pytest.raises(job.JobError, match="heads = 2 do not divide width = 47"):
-        language_model.run(SETTINGS.model_copy(update={"width": 47}), given, wanted)
+    with pytest.raises(ValidationError, match="width = 47 is not a multiple of heads = 2"):
+        language_model.Settings(width=47, heads=2)
     with pytest.raises(job.JobError, match="files that train-writer wrote"):
         trained.run(trained.Settings(), inputs([["cardiomegaly"]]), outputs)
     tables.write(tables.read(corpus["mentions"], tables.MENTIONS).head(0), tmp_path / "none.parquet", tables.MENTIONS)

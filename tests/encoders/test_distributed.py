@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 
 from synvlp import job, processes
 from synvlp.encoders import convirt, gloria, mgca
@@ -96,10 +97,9 @@ def test_two_processes_stop_and_go_on_to_what_one_ends_in(files_of, stopped, tmp
 
 
 def test_a_batch_that_cannot_be_divided_and_processes_that_were_not_started_say_so(files_of, monkeypatch):
-    settings, inputs, outputs = files_of("convirt", "x", processes=3)
-    with pytest.raises(job.JobError, match="batch = 4 is not a multiple of processes = 3"):
-        convirt.run(settings, inputs, outputs)
-    settings, _, _ = files_of("convirt", "x", processes=2)
+    with pytest.raises(ValidationError, match="batch = 4 is not a multiple of processes = 3"):
+        files_of("convirt", "x", processes=3)
+    settings, inputs, outputs = files_of("convirt", "x", processes=2)
     with pytest.raises(job.JobError, match="processes = 2, but 1 was started"):
         convirt.run(settings, inputs, outputs)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from synvlp import job
 from synvlp.generators import adversarial, prompted, vocabulary
@@ -183,15 +184,16 @@ def test_what_it_draws_follows_the_text(corpus, tools):
     ("wrong", "message"),
     [
         ({"image_size": 18}, "image_size = 18 is not a multiple of 4, by which 2 scales shrink"),
-        ({"attending": 3}, "attending = 3, but channels has 2 scales"),
+        ({"attending": 3}, "attending = 3 is more than the scales of channels, 2"),
         ({"text_heads": 3}, "text_width = 16 is not a multiple of text_heads = 3"),
-        ({"rate": 1e30, "penalty": 0}, r"loss is (nan|inf) at step \d+; lower rate"),
     ],
 )
-def test_settings_that_do_not_work_say_so(corpus, tools, tmp_path, wrong, message):
-    with pytest.raises(job.JobError, match=message):
-        training.run(
-            training.Settings(**tools.gan | wrong),
-            training.Inputs(**corpus),
-            tools.generator_outputs(tmp_path, training),
-        )
+def test_settings_that_do_not_fit_say_so(tools, wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        training.Settings(**tools.gan | wrong)
+
+
+def test_a_loss_that_is_no_number_says_so(corpus, tools, tmp_path):
+    settings = training.Settings(**tools.gan | {"rate": 1e30, "penalty": 0})
+    with pytest.raises(job.JobError, match=r"loss is (nan|inf) at step \d+; lower rate"):
+        training.run(settings, training.Inputs(**corpus), tools.generator_outputs(tmp_path, training))

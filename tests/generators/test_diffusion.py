@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
+from pydantic import ValidationError
 
 from synvlp import job
 from synvlp.generators import denoising, diffusion, pairs, samples
@@ -184,14 +185,20 @@ def test_a_corpus_without_text_says_so(corpus, diffusion_inputs, tools, tmp_path
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"image_size": 18}, "image_size = 18 is not a multiple of 4"),
-        ({"channels": [8, 10]}, "channels: 10 is not a multiple of groups = 4"),
-        ({"groups": 1, "heads": 3}, "channels: 8 is not a multiple of heads = 3"),
-        ({"attention_from": 2}, "attention_from = 2, but channels has 2 levels"),
+        ({"image_size": 17}, "image_size = 17 is not a multiple of 2"),
+        ({"channels": [8, 10]}, r"channels = \[8, 10\] has 10, which is not a multiple of groups = 4"),
+        ({"groups": 1, "heads": 3}, r"has 8, which is not a multiple of heads = 3"),
+        ({"attention_from": 2}, "attention_from = 2 is no level: channels has 2, from 0 on"),
         ({"text_heads": 3}, "text_width = 16 is not a multiple of text_heads = 3"),
         ({"beta_start": 0.5}, "beta_start = 0.5 is not below beta_end"),
     ],
 )
-def test_settings_that_do_not_fit_say_so(diffusion_inputs, tools, tmp_path, wrong, message):
-    with pytest.raises(job.JobError, match=message):
-        diffusion.run(diffusion.Settings(**tools.diffusion | wrong), diffusion_inputs, tools.pipeline_outputs(tmp_path))
+def test_settings_that_do_not_fit_say_so(tools, wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        diffusion.Settings(**tools.diffusion | wrong)
+
+
+def test_images_that_autoencoder_and_levels_do_not_shrink_evenly_say_so(diffusion_inputs, tools, tmp_path):
+    settings = diffusion.Settings(**tools.diffusion | {"image_size": 18})
+    with pytest.raises(job.JobError, match="image_size = 18 is not a multiple of 4"):
+        diffusion.run(settings, diffusion_inputs, tools.pipeline_outputs(tmp_path))

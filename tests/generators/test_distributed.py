@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from synvlp import job, processes
+from synvlp import processes
 from synvlp.generators import autoencoder, diffusion
 from synvlp.generators.kinds import gan, vae
 from synvlp.models import parallel
@@ -46,8 +47,6 @@ def test_two_processes_compute_what_one_does(corpus, diffusion_inputs, tools, tm
             )
 
 
-def test_a_batch_that_cannot_be_divided_says_so(corpus, tools, tmp_path):
-    settings = autoencoder.Settings(**tools.autoencoder | {"batch": 8, "processes": 3})
-    inputs = autoencoder.Inputs(images=corpus["images"], studies=corpus["studies"])
-    with pytest.raises(job.JobError, match="batch = 8 is not a multiple of processes = 3"):
-        autoencoder.run(settings, inputs, tools.autoencoder_outputs(tmp_path))
+def test_a_batch_that_cannot_be_divided_says_so(tools):
+    with pytest.raises(ValidationError, match="batch = 8 is not a multiple of processes = 3"):
+        autoencoder.Settings(**tools.autoencoder | {"batch": 8, "processes": 3})

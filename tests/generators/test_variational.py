@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import distributions
 
 from synvlp import job
@@ -153,11 +154,11 @@ def test_what_it_draws_follows_the_text(corpus, tools):
     ("wrong", "message"),
     [
         ({"image_size": 18}, "image_size = 18 is not a multiple of 4, by which 2 scales shrink"),
-        ({"channels": [8, 10]}, "channels: 10 is not a multiple of groups = 4"),
-        ({"heads": 3}, "channels: 16 is not a multiple of heads = 3"),
-        ({"latents": [4, 2, 1]}, r"latents: \[4, 2, 1\] should be one or more channels for each of up to 2 scales"),
+        ({"channels": [8, 10]}, r"channels = \[8, 10\] has 10, which is not a multiple of groups = 4"),
+        ({"heads": 3}, r"channels = \[8, 16\] has 16, which is not a multiple of heads = 3"),
+        ({"latents": [4, 2, 1]}, r"latents = \[4, 2, 1\] are of more scales than channels has, 2"),
     ],
 )
 def test_settings_that_do_not_fit_say_so(tools, wrong, message):
-    with pytest.raises(job.JobError, match=message):
-        training.build(training.Settings(**tools.vae | wrong))
+    with pytest.raises(ValidationError, match=message):
+        training.Settings(**tools.vae | wrong)

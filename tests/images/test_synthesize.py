@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 
 from synvlp import job
 from synvlp.images import drawing, partition, synthesize
@@ -197,12 +198,12 @@ def test_an_empty_shard_is_a_table_without_rows(prompts, pipeline, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"splits": ["dev"]}, "there is no split 'dev'"),
+        ({"splits": ["dev"]}, "should be 'train', 'val' or 'test'"),
         ({"size": 17}, "size = 17 is not a multiple of 2"),
     ],
 )
 def test_wrong_settings_say_so(prompts, pipeline, tmp_path, wrong, message):
-    with pytest.raises(job.JobError, match=message):
+    with pytest.raises((job.JobError, ValidationError), match=message):
         drawn(tmp_path, prompts, pipeline, **wrong)
 
 

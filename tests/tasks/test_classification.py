@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from synvlp import job
 from synvlp.store import files, tables
@@ -167,7 +168,7 @@ def test_files_that_do_not_belong_together_are_named(tmp_path):
     files.write_json(inputs.description, {"task": "detection", "labels": ["a"]})
     with pytest.raises(job.JobError, match="for detection, not for classification"):
         classify(inputs, tmp_path / "out")
-    with pytest.raises(job.JobError, match="grid"):
+    with pytest.raises(ValidationError, match="grid"):
         classify(inputs, tmp_path / "out", grid=[0.0])
 
 

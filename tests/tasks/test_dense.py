@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from synvlp import cli, job
 from synvlp.store import images, tables
@@ -193,7 +194,7 @@ def test_files_of_different_data_sets_are_refused(data_sets, encoder, tmp_path):
 @tasks
 def test_wrong_settings_are_named(task, data_sets, encoder, tmp_path):
     wrong = {segmentation: {"decoder_channels": [8, 8]}, detection: {"levels": []}}[task]
-    with pytest.raises(job.JobError, match=next(iter(wrong))):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
         run(task, data_sets, encoder, tmp_path, **wrong)
 
 

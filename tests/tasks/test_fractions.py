@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
-from synvlp import job
 from synvlp.tasks import fractions
 
 LABELS = ["effusion", "nodule", "rare"]
@@ -85,6 +85,6 @@ def test_the_order_of_samples_does_not_matter_and_seeds_differ():
 
 def test_wrong_fractions_and_seeds_are_named():
     for settings in ({"fractions": [0.0]}, {"fractions": [1.5]}, {"fractions": [0.1, 0.1]}, {"seeds": []}):
-        with pytest.raises(job.JobError, match=next(iter(settings))):
-            fractions.runs(fractions.Fractions(**settings))
+        with pytest.raises(ValidationError, match=next(iter(settings))):
+            fractions.Fractions(**settings)
     assert fractions.runs(fractions.Fractions(fractions=[0.1, 1.0], seeds=[4])) == [(0.1, 4), (1.0, 4)]

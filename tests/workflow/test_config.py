@@ -90,6 +90,80 @@ def test_a_wrong_value_says_what_is_allowed():
     assert "images.shards: 0" in text and "greater than or equal to 1" in text
 
 
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (
+            {"tasks__classify__fractions": [2.0]},
+            "tasks.classify.fractions.0: 2.0: input should be less than or equal to 1",
+        ),
+        ({"tasks__classify__seeds": [-1]}, "tasks.classify.seeds.0: -1: input should be greater than or equal to 0"),
+        ({"tasks__detect__seeds": [1, 1]}, "tasks.detect.seeds: [1, 1]: has 1 more than once"),
+        ({"tasks__segment__fractions": []}, "tasks.segment.fractions: []: list should have at least 1 item"),
+        (
+            {"tasks__datasets__regions__override": {"decoder_channels": [8]}},
+            "override.decoder_channels: [8]: list should",
+        ),
+        (
+            {"images__partition__splits": ["trian"]},
+            "images.partition.splits.0: 'trian': input should be 'train', 'val'",
+        ),
+        (
+            {"encoders__build_pairs__splits": ["dev"]},
+            "encoders.build_pairs.splits.0: 'dev': input should be 'train', 'val'",
+        ),
+        (
+            {"encoders__curation__corrupt__ways": ["blnk"]},
+            "encoders.curation.corrupt.ways.0: 'blnk': input should be 'blank'",
+        ),
+    ],
+)
+def test_items_of_lists_are_checked(at, said):
+    assert said in problem(**at)
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ({"encoders__pretrain__text_hidden": 33}, "encoders.mgca.text_hidden: 33: is not a multiple of text_heads = 2"),
+        (
+            {"encoders__pretrain__batch": 7, "encoders__pretrain__processes": 2},
+            "encoders.gloria.batch: 7: is not a multiple of processes = 2",
+        ),
+        (
+            {"generators__diffusion__train_autoencoder__image_size": 65},
+            "generators.diffusion.train_autoencoder.image_size: 65: is not a multiple of 4, by which 3 levels",
+        ),
+        (
+            {"generators__diffusion__train_diffusion__text_heads": 3},
+            "generators.diffusion.train_diffusion.text_width: 128: is not a multiple of text_heads = 3",
+        ),
+        (
+            {"generators__diffusion__train_diffusion__image_size": 68},
+            "generators.diffusion.train_diffusion.image_size: 68: is not a multiple of 16, by which 3 levels",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_each_other_are_named(at, said):
+    assert said in problem(**at)
+
+
+def test_the_command_line_names_settings_that_do_not_fit_each_other(capsys):
+    words = ["train-tokenizer", "--prompts", "p", "--tokenizer", "t", "--config", "c"]
+    assert cli.main([*words, "--vocabulary", "many"]) == 2
+    assert "synvlp train-tokenizer: --vocabulary: 'many': " in capsys.readouterr().err
+    words = ["train-autoencoder", "--images", "i", "--studies", "s"]
+    words += ["--config", "c", "--weights", "w", "--curve", "u", "--picture", "p", "--image-size", "65"]
+    assert cli.main(words) == 2
+    assert "synvlp train-autoencoder: --image-size: 65: is not a multiple of 4" in capsys.readouterr().err
+
+
+def test_comparisons_are_with_what_the_study_has():
+    text = problem(tables__compare__reference="reel", tables__compare__baseline="imagenet")
+    assert "tables.compare.reference: there is no 'reel'" in text and "did you mean 'real'?" in text
+    assert "tables.compare.baseline: there is no 'imagenet'; there are: random" in text
+
+
 def test_a_wrong_kind_lists_the_kinds():
     text = problem(corpora__phantom__kind="fantom")
     assert "corpora.phantom" in text and "'phantom'" in text and "'manifest'" in text
@@ -175,6 +249,30 @@ def test_a_key_of_ones_own_or_published_texts_will_do(tmp_path, monkeypatch):
     assert Study(with_own(published=["own", "iu"])).parts.reports.key_file == "studies/demo.key"
     with pytest.raises(StudyError, match=r"reports\.published: there is no 'owm'"):
         Study(with_own(published=["owm", "iu"]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "key"),
+    [
+        ("anonymize", "reports__anonymize__detector_folder"),
+        ("extract_concepts", "concepts__extract__classifier_folder"),
+        ("train_tokenizer", "encoders__train_tokenizer__tokenizer_folder"),
+    ],
+)
+def test_the_files_of_a_models_folder_are_inputs_of_the_rule(tmp_path, rule, key):
+    folder = tmp_path / "model"
+    changes = {key: str(folder), "concepts__corpora": ["phantom"]}
+    absent = Study(changed(**changes))
+    assert absent.model_files(rule) == [str(folder / "config.json")], "Snakemake names it as missing"
+    assert str(folder / "config.json") in absent.files_from_outside()
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt", "README.md"):
+        (folder / name).touch()
+    made = Study(changed(**changes))
+    names = ["config.json", *(["model.safetensors"] if rule != "train_tokenizer" else []), "vocab.txt"]
+    assert made.model_files(rule) == [str(folder / name) for name in names]
+    assert set(made.model_files(rule)) <= set(made.files_from_outside())
+    assert Study(CONFIG).model_files(rule) == []
 
 
 def test_environment_variables(monkeypatch):

@@ -2,11 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from synvlp import cli, doctor
+from synvlp import cli, doctor, plan
 from synvlp.study import Study, overlaid
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,11 @@ def published(folder: Path) -> Study:
     )
 
 
+def job(rule: str, memory: int) -> SimpleNamespace:
+    """A job of the DAG, as far as memory goes."""
+    return SimpleNamespace(rule=rule, resources={"mem_mb": memory})
+
+
 def fill(folder: Path, names: list[str]) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -40,14 +46,15 @@ def fill(folder: Path, names: list[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def checkout(tmp_path, monkeypatch):
-    """A folder with the study's key and rules in it, and no cluster."""
+    """A folder with the study's key, rules and profiles in it, and no cluster."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SYNVLP_SCRATCH", raising=False)
-    for name in ("rules", "studies"):
+    for name in ("Snakefile", "profiles", "rules", "studies"):
         (tmp_path / name).symlink_to(ROOT / name)
 
 
-def test_the_demo_lacks_no_file_here():
+def test_the_demo_lacks_no_file_here(monkeypatch):
+    monkeypatch.setattr(plan, "jobs", lambda study: [job("pretrain", 8000)])
     rows = doctor.data(study()) + doctor.weights(study()) + doctor.processor(study()) + doctor.space(study())
     assert {row.verdict for row in rows} <= {"ok", "warning"}
     assert [row.what for row in doctor.data(study())] == ["reports.key_file"]
@@ -126,6 +133,21 @@ def test_weights_of_encoders(tmp_path):
     assert {row.verdict for row in doctor.weights(parts)} == {"ok"}
 
 
+def test_every_folder_that_a_setting_may_name_is_looked_into(tmp_path):
+    writer = {"corpus": "phantom", "writer": {"kind": "local", "model_folder": str(tmp_path / "writer")}}
+    named = {
+        "reports": {"anonymize": {"detector_folder": str(tmp_path / "detector")}},
+        "concepts": {"extract": {"classifier_folder": str(tmp_path / "classifier")}, "written": {"large": writer}},
+        "encoders": {"train_tokenizer": {"tokenizer_folder": str(tmp_path / "tokenizer")}},
+        "images": {"quality": {"rad_dino_folder": str(tmp_path / "dino")}},
+    }
+    rows = doctor.weights(study(**named))
+    assert len(rows) == 5 and {row.verdict for row in rows} == {"missing"}
+    for name in ("writer", "detector", "classifier", "tokenizer", "dino"):
+        fill(tmp_path / name, ["config.json", "model.safetensors", "tokenizer.json"])
+    assert {row.verdict for row in doctor.weights(study(**named))} == {"ok"}
+
+
 def test_packages_against_pins(tmp_path):
     import pydantic
 
@@ -169,19 +191,39 @@ def test_a_gpu_that_torch_cannot_use(monkeypatch):
     assert row.verdict == "ok" and "2 × H100" in row.found
 
 
-def test_memory_is_compared_with_the_largest_job_of_the_study(tmp_path):
+def test_the_largest_job_is_one_that_the_study_runs():
     needed, rule = doctor.largest_job(study())
-    assert rule != "finetune_diffusion" and needed >= 2000
-    generator = {"kind": "finetuned", "corpus": "phantom", "finetune_diffusion": {"pipeline_folder": "sd"}}
+    assert (needed, rule) == max((job.resources["mem_mb"], job.rule) for job in plan.jobs(study()))
+    assert rule not in ("write_reports", "finetune_diffusion"), "the demo has neither"
+    generator = {"kind": "finetuned", "corpus": "phantom", "finetune_diffusion": {"pipeline_folder": "models/sd"}}
     finetuned = study(generators={"diffusion": None, "sd": generator}, pair_sets={"synthetic": {"generator": "sd"}})
     assert doctor.largest_job(finetuned)[1] == "finetune_diffusion"
-    rules = tmp_path / "large"
-    rules.mkdir()
-    (rules / "one.smk").write_text(
-        "rule all:\n    input: []\n\n\nrule huge:\n    resources:\n        mem_mb=999999999,\n"
-    )
-    memory = doctor.processor(study(), rules)[1]
-    assert memory.verdict == "warning" and "huge" in memory.needed
+
+
+def test_memory_is_compared_with_the_largest_job(monkeypatch):
+    monkeypatch.setattr(plan, "jobs", lambda study: [job("small", 1000), job("huge", 999_999_999)])
+    memory = doctor.processor(study())[1]
+    assert memory.verdict == "warning" and memory.needed == "1000000 GB for huge"
+    monkeypatch.setattr(plan, "jobs", lambda study: [job("small", 1)])
+    assert doctor.processor(study())[1].verdict == "ok"
+
+
+def test_memory_under_slurm_is_what_the_profile_asks_of_its_nodes(monkeypatch):
+    monkeypatch.setattr(plan, "jobs", lambda study: [job("pretrain", 8000), job("train_writer", 9000)])
+    monkeypatch.delenv("SYNVLP_MAX_MEM_MB", raising=False)
+    monkeypatch.setattr(doctor, "_lines", lambda *command: ["32000", "48000+"])
+    memory = doctor.processor(study(), slurm=True)[1]
+    assert memory.verdict == "warning" and (memory.found, memory.needed) == ("48 GB", "64 GB for pretrain")
+    monkeypatch.setattr(doctor, "_lines", lambda *command: ["128000"])
+    assert doctor.processor(study(), slurm=True)[1].verdict == "ok"
+    monkeypatch.setenv("SYNVLP_MAX_MEM_MB", "40000")
+    assert doctor.processor(study(), slurm=True)[1].needed == "40 GB for pretrain"
+
+
+def test_jobs_that_cannot_be_listed_are_a_row_and_no_crash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "rules")
+    memory = doctor.processor(study())[1]
+    assert memory.verdict == "warning" and "cannot be listed" in memory.needed and "in the repository" in memory.remedy
 
 
 def test_little_space_is_a_warning(monkeypatch):
@@ -220,6 +262,7 @@ def test_the_command_fails_if_something_is_missing(monkeypatch, capsys, tmp_path
     (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
     (tmp_path / "overlay.yaml").write_text("reports: {key_file: none.key}\n")
     monkeypatch.setattr(doctor, "gpu", lambda study: [doctor.Row("GPU", "one", "one", "ok")])
+    monkeypatch.setattr(plan, "jobs", lambda study: [job("pretrain", 8000)])
     monkeypatch.setattr(doctor, "packages", lambda: [doctor.Row("packages", "all", "all", "ok")])
     assert cli.main(["doctor"]) == 0
     assert cli.main(["doctor", "overlay.yaml"]) == 1

@@ -104,6 +104,25 @@ def test_images_of_written_reports_are_measured_by_name():
     assert "images.quality.image_sets.0.corpus: there is no 'naturel'; there are: phantom, natural" in problem(overlay)
 
 
+def test_a_study_of_baselines_alone_has_no_encoder_to_measure_with():
+    without = {"encoders": {"methods": []}}
+    asking = ("findings-asked", "reports", "regions-named")
+    text = problem({**without, "images": {"quality": {"measure": True}}})
+    assert "images.quality: an encoder is needed" in text and "name one in encoders.methods" in text
+    assert all(f"tasks.datasets.{name}: " in text for name in asking), "they ask a text side"
+    alone = study(**without, tasks={"datasets": dict.fromkeys(asking)})
+    assert [encoder["method"] for encoder in alone.encoders()] == ["random"] and alone.pair_counts() == {}
+    assert alone.quality.encoder("heads.json"), "rules ask for it even where nothing is measured"
+    scaling = {"tables": {"draw_scaling": {"sources": ["synthetic"]}}}
+    assert "tables.draw_scaling.sources: the curve is of encoders that" in problem(without | scaling)
+    text = problem({"encoders": {"methods": [], "baselines": []}})
+    assert "neither it nor encoders.baselines names an encoder" in text
+
+
+def test_an_encoder_needs_a_seed():
+    assert "encoders.seeds: []: list should have at least 1 item" in problem({"encoders": {"seeds": []}})
+
+
 def test_published_networks_are_files_from_outside(tmp_path):
     given = {"measure": True, "spaces": ["xrv", "rad-dino"], "xrv_weights": "xrv.safetensors"}
     given["rad_dino_folder"] = str(tmp_path)

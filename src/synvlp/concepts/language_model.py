@@ -44,6 +44,10 @@ class Settings(job.Compute):
     validate_every: int = job.setting(100, "updates between two looks at the validation split", ge=1)
     seed: int = job.setting(0, "seeds weights, batches and the order of concepts", ge=0)
 
+    def check(self) -> None:
+        """Whether attention heads divide the width."""
+        job.check_multiple(self, "width", self.heads, f"heads = {self.heads}")
+
 
 class Inputs(job.Files):
     sections: Path = job.file("sections of the corpus's anonymized reports (Parquet)")
@@ -84,8 +88,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
     from synvlp.models import device
 
-    if settings.width % settings.heads:
-        raise job.JobError(f"heads = {settings.heads} do not divide width = {settings.width}")
     train, held_out = (examples(inputs, split) for split in ("train", "val"))
     if not train:
         raise job.JobError(f"{inputs.sections}: no report of the train split has both sections and a concept")

@@ -20,7 +20,7 @@ WORD = re.compile(r"[^\W_]")
 
 class Settings(job.Settings):
     image_size: int = job.setting(256, "the stored images; larger ones are area-averaged", unit="px", ge=16)
-    splits: list[str] = job.setting(["train", "val"], "splits whose pairs are kept")
+    splits: list[job.Split] = job.setting(["train", "val"], "splits whose pairs are kept", min_length=1)
     text: Literal["report", "prompt"] = job.setting(
         "report", "what encoders read: impression and findings, or the prompt, which is the impression first and short"
     )

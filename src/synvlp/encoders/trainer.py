@@ -49,6 +49,11 @@ class Training(job.Distributed):
     )
     brightness: float = job.setting(0.2, "largest relative change of brightness, and of contrast", ge=0, lt=1)
 
+    def check(self) -> None:
+        """Whether processes divide the batch, and attention heads the text encoder's width."""
+        job.Distributed.check(self)
+        job.check_multiple(self, "text_hidden", self.text_heads, f"text_heads = {self.text_heads}")
+
 
 class Inputs(job.Files):
     pairs: list[Path] = job.file("sets of pairs (Parquet)")

@@ -25,7 +25,7 @@ class Settings(options.Training):
     batch: int = job.setting(8, "images per pass", ge=1)
     rate: float = job.setting(3e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     weight_decay: float = job.setting(1e-4, "AdamW's weight decay", ge=0)
-    channels: list[int] = job.setting(
+    channels: options.Channels = job.setting(
         [8, 16, 32], "channels per level; each level after the first halves the sides", min_length=1
     )
     layers: int = job.setting(1, "residual blocks per level", ge=1)
@@ -36,6 +36,14 @@ class Settings(options.Training):
     latent_channels: int = job.setting(4, "channels of the latents", ge=1)
     divergence: float = job.setting(1e-6, "weight of the divergence from a normal distribution, per image", ge=0)
     edges: float = job.setting(0.5, "weight of the absolute error of the differences between neighbouring pixels", ge=0)
+
+    def check(self) -> None:
+        """Whether processes divide the batch, the levels the images, and the groups the channels."""
+        job.Distributed.check(self)
+        shrinks, levels = 2 ** (len(self.channels) - 1), len(self.channels)
+        shrunk = f"{shrinks}, by which {levels} levels of channels shrink the image"
+        job.check_multiple(self, "image_size", shrinks, shrunk)
+        job.check_multiple(self, "channels", self.groups, f"groups = {self.groups}")
 
 
 class Inputs(job.Files):
@@ -163,24 +171,11 @@ def _moments(vae: "AutoencoderKL", pixels: "torch.Tensor", batch: int) -> tuple[
     return mean.to(torch.float32).clone(), deviation.to(torch.float32).clone()
 
 
-def _check(settings: Settings) -> None:
-    shrinks = 2 ** (len(settings.channels) - 1)
-    if settings.image_size % shrinks:
-        raise job.JobError(
-            f"image_size = {settings.image_size} is not a multiple of {shrinks}, by which "
-            f"{len(settings.channels)} levels of channels shrink the image"
-        )
-    uneven = [number for number in settings.channels if number < 1 or number % settings.groups]
-    if uneven:
-        raise job.JobError(f"channels: {uneven[0]} is not a multiple of groups = {settings.groups}")
-
-
 def build(settings: Settings) -> "AutoencoderKL":
     """The autoencoder before it is trained: gray images in and out, weights from the seed.
 
     Raises JobError for settings that do not fit each other.
     """
-    _check(settings)
     import torch
     from diffusers import AutoencoderKL
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Denoising):
-    channels: list[int] = job.setting(
+    channels: options.Channels = job.setting(
         [16, 32, 64], "channels per level of the U-Net; each level after the first halves the sides", min_length=1
     )
     layers: int = job.setting(1, "residual blocks per level of the U-Net", ge=1)
@@ -33,6 +33,21 @@ class Settings(options.Denoising):
     prediction: Literal["v_prediction", "epsilon"] = job.setting("v_prediction", "what the U-Net predicts")
     beta_start: float = job.setting(0.0015, "first β of the noise schedule (linear in its square root)", gt=0, lt=1)
     beta_end: float = job.setting(0.0205, "last β of the noise schedule", gt=0, lt=1)
+
+    def check(self) -> None:
+        """Whether processes, groups and heads divide what they should, and first and last values are in order."""
+        job.Distributed.check(self)
+        levels = len(self.channels)
+        job.check_multiple(self, "channels", self.groups, f"groups = {self.groups}")
+        job.check_multiple(self, "channels", self.heads, f"heads = {self.heads}")
+        job.check_multiple(self, "text_width", self.text_heads, f"text_heads = {self.text_heads}")
+        # What the autoencoder shrinks the image by comes on top; the job knows it.
+        shrinks = 2 ** (levels - 1)
+        job.check_multiple(self, "image_size", shrinks, f"{shrinks}, by which {levels} levels of channels shrink it")
+        if self.attention_from >= levels:
+            raise job.Misfit("attention_from", self.attention_from, f"is no level: channels has {levels}, from 0 on")
+        if self.beta_start >= self.beta_end:
+            raise job.Misfit("beta_start", self.beta_start, f"is not below beta_end = {self.beta_end}")
 
 
 class Inputs(job.Files):
@@ -66,13 +81,12 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 def build(settings: Settings, vae: "AutoencoderKL", prompts: Sequence[str]) -> pipelines.Pipeline:
     """The pipeline before it is trained: weights from the seed, a tokenizer learnt from the prompts.
 
-    Raises JobError for settings that do not fit each other.
+    Raises JobError for images that the autoencoder and the levels cannot shrink.
     """
     from diffusers import DPMSolverMultistepScheduler
 
     from synvlp.generators import vocabulary
 
-    _check(settings)
     tokenizer = vocabulary.train(prompts, settings.vocabulary, settings.tokens)
     text_encoder = vocabulary.text_encoder(settings, tokenizer)
     scheduler = DPMSolverMultistepScheduler(
@@ -83,20 +97,6 @@ def build(settings: Settings, vae: "AutoencoderKL", prompts: Sequence[str]) -> p
         steps_offset=1,
     )
     return pipelines.Pipeline(vae, text_encoder, tokenizer, _unet(settings, vae), scheduler)
-
-
-def _check(settings: Settings) -> None:
-    for name in ("groups", "heads"):
-        parts = getattr(settings, name)
-        uneven = [number for number in settings.channels if number < 1 or number % parts]
-        if uneven:
-            raise job.JobError(f"channels: {uneven[0]} is not a multiple of {name} = {parts}")
-    if settings.attention_from >= len(settings.channels):
-        raise job.JobError(
-            f"attention_from = {settings.attention_from}, but channels has {len(settings.channels)} levels"
-        )
-    if settings.beta_start >= settings.beta_end:
-        raise job.JobError(f"beta_start = {settings.beta_start} is not below beta_end = {settings.beta_end}")
 
 
 def _unet(settings: Settings, vae: "AutoencoderKL") -> "UNet2DConditionModel":

@@ -1,6 +1,13 @@
 """Settings that the generators' training jobs share."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
 from synvlp import job
+
+Channels = list[Annotated[int, Field(ge=1)]]  # one number per level or scale
 
 
 class Training(job.Distributed):
@@ -52,3 +59,29 @@ class Prompted(Training):
     )
     sample_count: int = job.setting(12, "how many validation prompts are sampled", ge=1, le=64)
     sample_temperature: float = job.setting(1.0, "factor of the noise in the sample picture", ge=0)
+
+    def check(self) -> None:
+        """Whether processes divide the batch, and attention heads the text encoder's width."""
+        job.Distributed.check(self)
+        job.check_multiple(self, "text_width", self.text_heads, f"text_heads = {self.text_heads}")
+
+
+def check_scales(settings: Prompted, channels: Sequence[int], groups: int, heads: int, attending: int) -> None:
+    """Whether the scales of a network fit its images, its normalization and its attention.
+
+    Args:
+        settings: with the size of the images.
+        channels: of each scale, the widest first, which has half the image's sides.
+        groups: of the normalization.
+        heads: of the attention.
+        attending: how many scales, the coarsest first, attend to the words.
+
+    Raises:
+        Misfit: which settings do not fit each other.
+    """
+    shrinks = 2 ** len(channels)
+    job.check_multiple(settings, "image_size", shrinks, f"{shrinks}, by which {len(channels)} scales shrink the image")
+    job.check_multiple(settings, "channels", groups, f"groups = {groups}")
+    for number in list(channels)[::-1][:attending]:
+        if number % heads:
+            raise job.Misfit("channels", channels, f"has {number}, which is not a multiple of heads = {heads}")

@@ -1,6 +1,6 @@
-"""What the training jobs of one-pass generators share: their pairs as tensors, their checks, and what they write."""
+"""What the training jobs of one-pass generators share: their pairs as tensors, and what they write."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,33 +59,6 @@ def tokenized(tokenizer: Any, found: pairs.Samples) -> Data:
     if cut:
         job.log.warning("%d of %d prompts are longer than %d tokens and were cut", cut, len(found), ids.shape[1])
     return Data(torch.from_numpy(found.pixels), ids)
-
-
-def check_scales(settings: Prompted, channels: Sequence[int], groups: int, heads: int, attending: int) -> None:
-    """Whether the scales of a network fit its images, its normalization and its attention.
-
-    Args:
-        settings: with the size of the images.
-        channels: of each scale, the widest first, which has half the image's sides.
-        groups: of the normalization.
-        heads: of the attention.
-        attending: how many scales, the coarsest first, attend to the words.
-
-    Raises:
-        JobError: which settings do not fit each other.
-    """
-    shrinks = 2 ** len(channels)
-    if settings.image_size % shrinks:
-        raise job.JobError(
-            f"image_size = {settings.image_size} is not a multiple of {shrinks}, by which {len(channels)} scales "
-            "shrink the image"
-        )
-    uneven = [number for number in channels if number < 1 or number % groups]
-    if uneven:
-        raise job.JobError(f"channels: {uneven[0]} is not a multiple of groups = {groups}")
-    uneven = [number for number in list(channels)[::-1][:attending] if number % heads]
-    if uneven:
-        raise job.JobError(f"channels: {uneven[0]} is not a multiple of heads = {heads}")
 
 
 def write(

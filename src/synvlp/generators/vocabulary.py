@@ -61,10 +61,6 @@ def text_encoder(settings: Sizes, tokenizer: "CLIPTokenizer", name: str = "text 
     from synvlp.models import generator
     from synvlp.store.seeds import seed_of
 
-    if settings.text_width % settings.text_heads:
-        raise job.JobError(
-            f"text_width = {settings.text_width} is not a multiple of text_heads = {settings.text_heads}"
-        )
     torch.manual_seed(seed_of(settings.seed, name))
     return generator.text_encoder(
         vocab_size=len(tokenizer),

@@ -99,13 +99,11 @@ ALONE = Group()
 def join(settings: Distributed) -> Group:
     """The group that `settings.processes` makes; with several, this waits for the others.
 
-    Raises JobError if the batch cannot be divided, GPUs are lacking, or as many processes were not started.
+    Raises JobError if GPUs are lacking, or as many processes were not started.
     """
     count = settings.processes
     if count == 1:
         return ALONE
-    if settings.batch % count:
-        raise JobError(f"batch = {settings.batch} is not a multiple of processes = {count}, each of which takes a part")
     told = processes.told()
     if told.get("world_size") != count:
         started = told.get("world_size", 1)

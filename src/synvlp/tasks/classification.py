@@ -6,10 +6,11 @@ fraction 1 all seeds have the same result.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from synvlp import job
 from synvlp.store import tables
@@ -20,8 +21,8 @@ class Settings(job.Compute, fractions.Fractions):
     probe: Literal["logistic", "adamw"] = job.setting(
         "logistic", "logistic: scikit-learn on standardised features; adamw: the papers' linear layer"
     )
-    grid: list[float] = job.setting(
-        [0.0001, 0.001, 0.01, 0.1, 1.0], "logistic: values of C to choose from on the validation split"
+    grid: list[Annotated[float, Field(gt=0)]] = job.setting(
+        [0.0001, 0.001, 0.01, 0.1, 1.0], "logistic: values of C to choose from on the validation split", min_length=1
     )
     select: Literal["auroc", "log_loss"] = job.setting("auroc", "logistic: what chooses C on the validation split")
     rate: float = job.setting(5e-4, "adamw: learning rate", gt=0)
@@ -47,8 +48,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     import sklearn.linear_model  # noqa: F401  (loads the libraries whose threads are limited below)
     from threadpoolctl import threadpool_limits
 
-    if not settings.grid or min(settings.grid) <= 0:
-        raise job.JobError(f"grid = {settings.grid}: positive values of C are needed")
     description = results.read_description(inputs.description, "classification")
     features = np.load(inputs.features, allow_pickle=False)
     samples = results.read_samples(inputs.samples, len(features), inputs.features)

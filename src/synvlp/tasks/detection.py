@@ -30,7 +30,9 @@ SHOWN_CONFIDENCE = 0.25  # in the picture of examples
 
 class Settings(dense.Dense):
     levels: list[Literal[LEVELS]] = job.setting(
-        list(LEVELS), "feature maps that carry a detection branch; layer2 has cells of 8 pixels, layer4 of 32"
+        list(LEVELS),
+        "feature maps that carry a detection branch; layer2 has cells of 8 pixels, layer4 of 32",
+        min_length=1,
     )
     width: int = job.setting(512, "channels of the coarsest branch; each finer one has half", ge=32)
     anchors: Literal["coco", "clustered"] = job.setting(
@@ -42,6 +44,11 @@ class Settings(dense.Dense):
     )
     nms: float = job.setting(0.5, "of two boxes that overlap more (IoU) only the better one stays", gt=0, le=1)
     max_detections: int = job.setting(100, "detections kept per image", ge=1, le=matching.MAX_DETECTIONS)
+
+    def check(self) -> None:
+        """Whether each run is asked for once, and each level named once."""
+        dense.Dense.check(self)
+        job.check_different(self, "levels")
 
 
 class Inputs(job.Files):
@@ -84,8 +91,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Train and test at every fraction and seed; see the module."""
     from synvlp.models import device
 
-    if not settings.levels or len(set(settings.levels)) < len(settings.levels):
-        raise job.JobError(f"levels = {settings.levels}: one or more different levels are needed")
     runs = fractions.runs(settings)
     where = device.prepare(settings)
     description = results.read_description(inputs.description, "detection")

@@ -1,9 +1,11 @@
 """Label fractions: nested, stratified subsets of the training samples, drawn by patient."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from synvlp import job
 from synvlp.store.seeds import seed_of
@@ -12,19 +14,20 @@ from synvlp.store.seeds import seed_of
 class Fractions(job.Settings):
     """Shares of the training labels and the seeds that draw them, as every probe has them."""
 
-    fractions: list[float] = job.setting([0.01, 0.1, 1.0], "shares of the training patients whose labels are used")
-    seeds: list[int] = job.setting([0, 1, 2], "each seed draws other patients and seeds the training")
+    fractions: list[Annotated[float, Field(gt=0, le=1)]] = job.setting(
+        [0.01, 0.1, 1.0], "shares of the training patients whose labels are used", min_length=1
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = job.setting(
+        [0, 1, 2], "each seed draws other patients and seeds the training", min_length=1
+    )
+
+    def check(self) -> None:
+        """Whether each run is asked for once."""
+        job.check_different(self, "fractions", "seeds")
 
 
 def runs(settings: Fractions) -> list[tuple[float, int]]:
-    """All (fraction, seed) of a job, in order. Raises JobError for fractions outside (0, 1] or twice the same."""
-    wrong = [fraction for fraction in settings.fractions if not 0 < fraction <= 1]
-    if wrong or not settings.fractions:
-        raise job.JobError(f"fractions = {settings.fractions}: shares in (0, 1] are needed")
-    for name in ("fractions", "seeds"):
-        values = getattr(settings, name)
-        if not values or len(set(values)) < len(values):
-            raise job.JobError(f"{name} = {values}: one or more different values are needed")
+    """All (fraction, seed) of a job, in order."""
     return [(fraction, seed) for fraction in settings.fractions for seed in settings.seeds]
 
 

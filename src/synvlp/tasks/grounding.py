@@ -12,10 +12,11 @@ Images without the label say nothing about where it is and are left out; metrics
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from synvlp import job
 from synvlp.store import files, images, tables
@@ -36,7 +37,9 @@ class Settings(job.Compute):
     enlarge: Literal["bilinear", "nearest"] = job.setting(
         "bilinear", "how maps come to the images' size; of maps of few cells, bilinear moves the highest to the edges"
     )
-    thresholds: list[float] = job.setting([0.1, 0.2, 0.3, 0.4, 0.5], "of the scaled map, over which IoU is averaged")
+    thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = job.setting(
+        [0.1, 0.2, 0.3, 0.4, 0.5], "of the scaled map, over which IoU is averaged", min_length=1
+    )
     batch: int = job.setting(64, "images at a time", unit="images", ge=1)
     shown: int = job.setting(8, "maps in the picture of examples", unit="images", ge=1, le=64)
     phrases: list[str] = job.setting([], "what is looked for: 'label: phrase', or a phrase with {} for a label's name")
@@ -56,8 +59,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     description = untrained.read_description(inputs.description, TASK["of"])
     labels = description["labels"]
     asked = prompts.by_label(settings.phrases, labels, "phrases")
-    if not settings.thresholds or not all(0 < value < 1 for value in settings.thresholds):
-        raise job.JobError(f"thresholds = {settings.thresholds}: numbers between 0 and 1 are needed")
     samples, pixels = untrained.open_samples(inputs)
     masks = read_masks(inputs, labels, pixels.shape)
     encoder = alignment.open_encoder(inputs, settings)

@@ -13,10 +13,11 @@ encoder that tells nothing apart. The gallery stays whole when patients are resa
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from synvlp import job
 from synvlp.models import retrieval
@@ -28,8 +29,8 @@ TO_TEXT, TO_IMAGE = "image_to_text", "text_to_image"
 
 
 class Settings(job.Compute):
-    recall_at: list[int] = job.setting([1, 5, 10], "k of recall at k")
-    precision_at: list[int] = job.setting([5, 10], "k of precision at k, by label")
+    recall_at: list[Annotated[int, Field(ge=1)]] = job.setting([1, 5, 10], "k of recall at k", min_length=1)
+    precision_at: list[Annotated[int, Field(ge=1)]] = job.setting([5, 10], "k of precision at k, by label")
     relevant: Literal["same", "shared"] = job.setting(
         "same", "what precision counts: answers with the same set of labels, or with one in common"
     )
@@ -68,13 +69,11 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
 
 def check(settings: Settings, pairs: int) -> None:
-    """Raise JobError for a k below 1 or above the number of pairs, or if there is none."""
-    if not settings.recall_at:
-        raise job.JobError("recall_at: one or more k are needed, such as 1 5 10")
+    """Raise JobError for a k above the number of pairs."""
     for name in ("recall_at", "precision_at"):
-        wrong = [k for k in getattr(settings, name) if not 1 <= k <= pairs]
+        wrong = [k for k in getattr(settings, name) if k > pairs]
         if wrong:
-            raise job.JobError(f"{name}: k = {wrong[0]} is not from 1 to {pairs}, the number of pairs")
+            raise job.JobError(f"{name}: k = {wrong[0]} is above {pairs}, the number of pairs")
 
 
 def recalls(samples: pd.DataFrame, similarity: np.ndarray, group: np.ndarray, counts: Sequence[int]) -> pd.DataFrame:

@@ -8,10 +8,11 @@ without foreground scores 1 if nothing is predicted, else 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from synvlp import job
 from synvlp.store import images, tables
@@ -28,8 +29,8 @@ class Settings(dense.Dense):
     loss: Literal["focal_dice", "bce_dice"] = job.setting(
         "focal_dice", "focal_dice: 10 focal - log Dice, as in the papers; bce_dice: cross entropy + 1 - Dice"
     )
-    decoder_channels: list[int] = job.setting(
-        [256, 128, 64, 32, 16], "channels of the five decoder blocks, coarse to fine"
+    decoder_channels: list[Annotated[int, Field(ge=1)]] = job.setting(
+        [256, 128, 64, 32, 16], "channels of the five decoder blocks, coarse to fine", min_length=5, max_length=5
     )
     weight_decay: float = job.setting(0.05, "weight decay of AdamW", ge=0)
 
@@ -66,8 +67,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Train and test at every fraction and seed; see the module."""
     from synvlp.models import device
 
-    if len(settings.decoder_channels) != 5 or min(settings.decoder_channels) < 1:
-        raise job.JobError(f"decoder_channels = {settings.decoder_channels}: five positive numbers are needed")
     runs = fractions.runs(settings)
     where = device.prepare(settings)
     description = results.read_description(inputs.description, "segmentation")

@@ -7,6 +7,7 @@ corrupted in the same way in every run.
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,7 @@ MEASURED = tuple(way for way in corruptions.WAYS if way != "scrambled")
 
 
 class Settings(job.Settings):
-    ways: list[str] = job.setting(
-        list(MEASURED), f"ways in which images are corrupted, of: {', '.join(corruptions.WAYS)}"
-    )
+    ways: list[Literal[tuple(corruptions.WAYS)]] = job.setting(list(MEASURED), "ways in which images are corrupted")
     share: float = job.setting(0.02, "share of the images that is corrupted in each way", ge=0, le=0.5)
     unpaired: float = job.setting(0.02, "share of the studies that get another study's text", ge=0, le=0.5)
     duplicated: float = job.setting(0.02, "share of the studies that repeat another one's image and text", ge=0, le=0.5)
@@ -44,10 +43,7 @@ class Outputs(job.Files):
 
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
-    """Choose studies, corrupt them, write the copy. Raises JobError if a way is unknown or studies run out."""
-    unknown = [way for way in settings.ways if way not in corruptions.WAYS]
-    if unknown:
-        raise job.JobError(f"there is no way {unknown[0]!r}; there are: {', '.join(corruptions.WAYS)}")
+    """Choose studies, corrupt them, write the copy. Raises JobError if studies run out."""
     pictures = tables.read(inputs.images, tables.IMAGES).set_index("study_id").sort_index()
     prompts = tables.read(inputs.prompts, tables.PROMPTS).set_index("study_id").sort_index()
     paired = [study for study in pictures.index if study in prompts.index]

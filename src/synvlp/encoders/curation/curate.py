@@ -47,6 +47,12 @@ class Settings(job.Settings):
     columns: int = job.setting(8, "images in a row of it", ge=1, le=20)
     side: int = job.setting(128, "side of an image on it", unit="px", ge=32, le=1024)
 
+    def check(self) -> None:
+        """Whether no study is to stay and to go."""
+        both = sorted(set(self.put_back) & set(self.also_reject))
+        if both:
+            raise job.Misfit("put_back", self.put_back, f"has {both[0]!r}, which also_reject has, too")
+
 
 class Inputs(job.Files):
     judgements: list[Path] = job.file("judgements of images, of pairs, and duplicates (Parquet)")
@@ -113,9 +119,6 @@ def _check(judged: pd.DataFrame, settings: Settings, inputs: Inputs) -> None:
         strange = [study for study in getattr(settings, name) if study not in studies]
         if strange:
             raise job.JobError(f"{name} names {strange[0]!r}, but {inputs.images} holds no such study")
-    both = sorted(set(settings.put_back) & set(settings.also_reject))
-    if both:
-        raise job.JobError(f"{both[0]!r} stands in put_back and in also_reject; leave it in one of them")
 
 
 def _others(reasons: list[str]) -> str:

@@ -53,6 +53,13 @@ class Settings(options.Prompted):
     heads: int = job.setting(4, "attention heads of these scales; divides their channels", ge=1)
     features: int = job.setting(128, "length of the discriminator's features, which the text is compared with", ge=1)
 
+    def check(self) -> None:
+        """Whether the scales fit the images, the normalization and the attention."""
+        options.Prompted.check(self)
+        if self.attending > len(self.channels):
+            raise job.Misfit("attending", self.attending, f"is more than the scales of channels, {len(self.channels)}")
+        options.check_scales(self, self.channels, self.groups, self.heads, self.attending)
+
 
 class Inputs(job.Files):
     images: Path = job.file("images of the corpus (Parquet)")
@@ -72,7 +79,6 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
     group = parallel.join(settings)
     device = devices.prepare(settings)
-    _check(settings)
     seen, held_out = prompted.read(settings, inputs)
     tokenizer = vocabulary.train(seen.prompt, settings.vocabulary, settings.tokens)
     players = build(settings, tokenizer).to(device)
@@ -121,11 +127,3 @@ def described(settings: Settings) -> dict[str, Any]:
         "heads": settings.heads,
         "words": settings.attending,
     }
-
-
-def _check(settings: Settings) -> None:
-    from synvlp.generators import prompted
-
-    if settings.attending > len(settings.channels):
-        raise job.JobError(f"attending = {settings.attending}, but channels has {len(settings.channels)} scales")
-    prompted.check_scales(settings, settings.channels, settings.groups, settings.heads, settings.attending)

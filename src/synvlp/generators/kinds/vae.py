@@ -20,11 +20,11 @@ class Settings(options.Prompted):
     steps: int = job.setting(700, "optimizer steps", ge=1)
     batch: int = job.setting(32, "images per pass", ge=1)
     rate: float = job.setting(3e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
-    channels: list[int] = job.setting(
+    channels: options.Channels = job.setting(
         [16, 32, 48, 64, 64], "channels per scale: the first has half the image's sides, each further half of that",
         min_length=1,
     )  # fmt: skip
-    latents: list[int] = job.setting(
+    latents: options.Channels = job.setting(
         [24, 6], "channels of the latents of the coarsest scales, the coarsest first", min_length=1
     )
     groups: int = job.setting(4, "groups of the normalization; divides each of `channels`", ge=1)
@@ -33,6 +33,13 @@ class Settings(options.Prompted):
     divergence: float = job.setting(0.15, "weight β of the divergence of posteriors from priors, per pixel", ge=0)
     divergence_warmup: int = job.setting(150, "steps over which β rises from 0", unit="steps", ge=0)
     free: float = job.setting(0.5, "divergence of a channel of latents that costs nothing", unit="nats", ge=0)
+
+    def check(self) -> None:
+        """Whether the scales fit the images, the normalization and the attention."""
+        options.Prompted.check(self)
+        if len(self.latents) > len(self.channels):
+            raise job.Misfit("latents", self.latents, f"are of more scales than channels has, {len(self.channels)}")
+        options.check_scales(self, self.channels, self.groups, self.heads, len(self.latents))
 
 
 class Inputs(job.Files):
@@ -83,20 +90,12 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
 
 
 def build(settings: Settings) -> "vae.Network":
-    """The network before it is trained, with weights from the seed. Raises JobError for settings that do not fit."""
+    """The network before it is trained, with weights from the seed."""
     import torch
 
-    from synvlp.generators import prompted
     from synvlp.models import vae
     from synvlp.store.seeds import seed_of
 
-    count = len(settings.latents)
-    if count > len(settings.channels) or min(settings.latents) < 1:
-        raise job.JobError(
-            f"latents: {settings.latents} should be one or more channels for each of up to {len(settings.channels)} "
-            "scales, which is how many `channels` has"
-        )
-    prompted.check_scales(settings, settings.channels, settings.groups, settings.heads, count)
     torch.manual_seed(seed_of(settings.seed, "vae"))
     return vae.Network(**described(settings))
 

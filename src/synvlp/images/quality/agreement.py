@@ -24,8 +24,8 @@ RANKS = (1, 5, 10)
 
 
 class Settings(job.Compute):
-    real_splits: list[str] = job.setting(["val", "test"], "splits of the real images, the ceiling", min_length=1)
-    synthetic_splits: list[str] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
+    real_splits: list[job.Split] = job.setting(["val", "test"], "splits of the real images, the ceiling", min_length=1)
+    synthetic_splits: list[job.Split] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
     collection: str = job.setting("", "findings are asked for in this collection alone; empty: in all of them")
     labels: list[str] = job.setting([], "findings that are asked for; none given: all of the training images")
     min_cases: int = job.setting(10, "training images with and without a finding that it takes", ge=2)

@@ -21,7 +21,7 @@ class Settings(job.Settings):
         None, "side at which all images are compared; none given: that of the drawn ones", unit="pixels", ge=11
     )
     pairs: int = job.setting(200, "pairs of real images, and of images of different prompts, at most", ge=2)
-    real_splits: list[str] = job.setting(["val", "test"], "splits of the real images", min_length=1)
+    real_splits: list[job.Split] = job.setting(["val", "test"], "splits of the real images", min_length=1)
     resamples: int = job.setting(1000, "bootstrap resamples of prompts and of pairs", ge=0, le=10_000)
     seed: int = job.setting(0, "seeds the pairs and the resamples", ge=0)
     cpu_threads: int = job.setting(1, "CPU threads of the job", unit="threads", ge=1)

@@ -19,8 +19,10 @@ FLOORS = {"fid": "floor", "fid_infinity": "floor", "kid": "floor"}
 
 class Settings(job.Settings):
     spaces: list[str] = job.setting(["random", "real"], "name of each feature space, in the order of the files")
-    real_splits: list[str] = job.setting(["val", "test"], "splits whose real images are the measure", min_length=1)
-    synthetic_splits: list[str] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
+    real_splits: list[job.Split] = job.setting(
+        ["val", "test"], "splits whose real images are the measure", min_length=1
+    )
+    synthetic_splits: list[job.Split] = job.setting(["val"], "splits whose prompts' images are measured", min_length=1)
     neighbours: int = job.setting(5, "nearest neighbours that an image's ball reaches to", ge=1)
     max_images: int = job.setting(5000, "images of a kind, at most", unit="images", ge=20)
     resamples: int = job.setting(200, "bootstrap resamples of the patients", ge=0, le=10_000)

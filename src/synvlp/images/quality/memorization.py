@@ -19,7 +19,9 @@ TRAINING, HELDOUT, WRITTEN = "training prompts", "held-out prompts", "written pr
 
 class Settings(job.Settings):
     spaces: list[str] = job.setting(["random", "real"], "name of each feature space, in the order of the files")
-    heldout_splits: list[str] = job.setting(["val", "test"], "splits that the generator did not learn from")
+    heldout_splits: list[job.Split] = job.setting(
+        ["val", "test"], "splits that the generator did not learn from", min_length=1
+    )
     close_share: float = job.setting(
         0.05, "share of the held-out images whose nearest training image counts as close", gt=0, lt=0.5
     )

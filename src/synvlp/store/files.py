@@ -1,12 +1,18 @@
 """Writing a file whole or not at all, and reading what was written."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+# What a file system says that cannot reserve room.
+_NOT_OFFERED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+_AT_A_TIME = 1 << 20
 
 
 @contextlib.contextmanager
@@ -28,6 +34,33 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> None:
+    """Give a file that may have holes all the room that its size says. Raises OSError if the disk is too full.
+
+    Without it a process that writes into a memory map of the file is killed (SIGBUS) when the disk is full.
+    """
+    size = path.stat().st_size
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            # Some systems have no such call, and some file systems do not offer it: there the holes are filled.
+            if isinstance(error, OSError) and error.errno not in _NOT_OFFERED:
+                raise
+            _fill(file, size)
+
+
+def _fill(file: BinaryIO, size: int) -> None:
+    """Write what a file holds over itself, so that it has no holes."""
+    for start in range(0, size, _AT_A_TIME):
+        file.seek(start)
+        data = file.read(_AT_A_TIME)
+        file.seek(start)
+        file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, data: bytes) -> None:

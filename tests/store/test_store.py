@@ -79,6 +79,31 @@ def test_a_full_disk_is_an_error_before_an_array_is_filled(small_disk, room):
     images.write_pixels(small_disk / "p.npy", (square for _ in range(50)), 50, 100)
 
 
+def test_a_full_disk_has_its_reason_whatever_library_writes(small_disk):
+    import torch
+
+    writers = [lambda file: torch.save(torch.zeros(1_000_000), file), lambda file: np.save(file, np.zeros(1_000_000))]
+    for write in writers:
+        with (
+            pytest.raises(OSError) as full,
+            files.replacing(small_disk / "a") as part,
+            files.written(part) as file,
+        ):
+            write(file)
+        assert full.value.errno == errno.ENOSPC
+        assert not list(small_disk.iterdir())
+
+
+def test_what_a_library_writes_is_what_it_would_write_itself(tmp_path):
+    array = np.arange(30_000.0).reshape(100, 300)
+    np.save(tmp_path / "a.npy", array)
+    with files.written(tmp_path / "b.npy") as file:
+        np.save(file, array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    with pytest.raises(KeyError), files.written(tmp_path / "b.npy"):
+        raise KeyError
+
+
 def test_tables_are_sorted_checked_and_equal_to_the_byte(tmp_path):
     frame = pd.DataFrame({"study_id": ["b", "a"], "patient_id": ["p", "q"], "text": ["x", "y"]})
     tables.write(frame, tmp_path / "1.parquet", tables.REPORTS)

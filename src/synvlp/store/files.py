@@ -36,6 +36,40 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+class _Written:
+    """A file to write into that remembers why it could not be written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[_Written]:
+    """Open `path` for a library that writes into a file; on a full disk OSError says so, whatever the library says.
+
+    Given a path, or a file that NumPy knows, torch and NumPy raise errors of their own without the system's reason.
+    """
+    with path.open("wb") as file:
+        watched = _Written(file)
+        try:
+            yield watched
+        except Exception as error:
+            if watched.error is None or error is watched.error:
+                raise
+            raise watched.error from None
+
+
 def reserve(path: Path) -> None:
     """Give a file that may have holes all the room that its size says. Raises OSError if the disk is too full.
 

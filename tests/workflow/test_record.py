@@ -1,12 +1,14 @@
-"""Settings of DVC that are refused before any job."""
+"""What is refused before any job, or before anything is recorded: settings of DVC, and a machine without git."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from synvlp import cli
 from synvlp.versions import record
 
+ROOT = Path(__file__).parents[2]
 LEVELS = ("system", "global", "config", "config.local")
 
 
@@ -68,3 +70,11 @@ def test_the_configs_are_those_that_dvc_reads(tmp_path, monkeypatch, told):
         monkeypatch.setenv(name, value)
     (tmp_path / ".dvc").mkdir()
     assert list(map(str, record.configs(tmp_path))) == list(Config(str(tmp_path / ".dvc")).files.values())
+
+
+def test_without_the_git_program_one_line_says_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.devnull)
+    assert cli.main(["record"]) == 0
+    assert capsys.readouterr().out == "versions: git is not installed, so nothing is versioned\n"

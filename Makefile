@@ -7,6 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+NEW_ENVIRONMENT = $(PYTHON) -c '$(CHECK_PYTHON)' && $(PYTHON) -m venv --clear $(VENV)
+CHECK_PYTHON = import sys; sys.version_info >= (3, 11) or sys.exit("synvlp needs Python 3.11 or newer, and $(PYTHON) is \
+	%d.%d; name another one: make PYTHON=python3.11 ..." % sys.version_info[:2])
+
 .DEFAULT_GOAL := help
 .PHONY: help demo open test test-quick check format benchmarks lock docs clean
 
@@ -57,9 +61,10 @@ lock: $(VENV)/.test
 	cd envs && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-index-url --output-file requirements-dev.txt requirements-dev.in
 
-# The environment is made anew from the pins whenever they are newer than it.
+# The environment is made anew, from nothing, whenever the pins are newer than it or it was not finished ($? names what
+# is newer). What the tests need is then added to it, as it is when only that has changed.
 $(VENV)/.run: envs/requirements.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(filter envs/%,$?),$(NEW_ENVIRONMENT))
 	$(PIP) --require-hashes --requirement envs/requirements.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@

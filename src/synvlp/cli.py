@@ -332,17 +332,32 @@ def _count(word: str) -> tuple[str, int]:
 
 def _study(overlays: Sequence[str]) -> "Study":
     """The study of config.yaml with overlays on it. Raises ConfigError."""
-    import yaml
-
     from synvlp import study
 
     config: dict = {}
+    for name in ["config.yaml", *overlays]:
+        config = study.overlaid(config, _config(name))
     try:
-        for name in ["config.yaml", *overlays]:
-            config = study.overlaid(config, yaml.safe_load(Path(name).read_text(encoding="utf-8")) or {})
         return study.Study(config)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, study.StudyError) as error:
+    except study.StudyError as error:
         raise ConfigError(str(error)) from error
+
+
+def _config(name: str) -> dict:
+    """What a config file holds. Raises ConfigError, naming the file."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{name}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{name} is no YAML file in UTF-8: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{name}: a mapping of keys is needed (study: …), not a {type(content).__name__}")
+    return content
 
 
 def _run(verb: str, module: ModuleType, options: dict[str, object]) -> int:

@@ -1,6 +1,7 @@
 """The jobs of a study, from Snakemake's own DAG: the one place that uses Snakemake's inner interface.
 
-Snakemake is pinned, and a test compares what is read here with what `snakemake -n` prints.
+Snakemake is pinned, and a test compares what is read here with what `snakemake -n` prints. What Snakemake's plugin for
+SLURM hands to the tasks of a job array is no interface either, and is read in `arrays`.
 """
 
 import base64
@@ -80,6 +81,14 @@ def recorded(path: str) -> dict[str, Any] | None:
     parts = [name[start : start + _LONGEST_NAME] for start in range(0, len(name), _LONGEST_NAME)]
     note = Path(".snakemake", "metadata", *(f"@{part}" for part in parts[:-1]), parts[-1])
     return json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
+
+
+def give_environment(rule: Any, conda: str | None, modules: Sequence[str]) -> None:
+    """Let a rule's jobs run in a named conda environment and with a cluster's modules, where `--sdm` asks for them."""
+    from snakemake.deployment.env_modules import EnvModules
+
+    rule.conda_env = conda
+    rule.env_modules = EnvModules(*modules) if modules else None
 
 
 def overlays(workflow: Any) -> list[str]:

@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from snakemake.deployment.env_modules import EnvModules
-
-from synvlp import arrays
+from synvlp import arrays, dag
 
 
 def prepare() -> None:
@@ -39,5 +37,4 @@ def assign(rules: Iterable[Any]) -> None:
     conda = os.environ.get("SYNVLP_CONDA")
     for rule in rules:
         if rule.shellcmd:
-            rule.conda_env = conda
-            rule.env_modules = EnvModules(*modules) if modules else None
+            dag.give_environment(rule, conda, modules)

@@ -395,8 +395,8 @@ class Scratch:
         import torch
 
         start = time.monotonic()
-        with files.replacing(self.file) as part:
-            torch.save(state, part)
+        with files.replacing(self.file) as part, files.written(part) as file:
+            torch.save(state, file)
         self._saved = time.monotonic()
         self._cost = self._saved - start
 

@@ -35,13 +35,12 @@ class Measured:
 class Cost:
     """One job's estimate.
 
-        Attributes:
-            seconds: how long it runs.
-            gpus, cores: what it holds.
-            written, state: bytes that it leaves in the results, and of the state that it saves while it runs.
-            basis: STAGES = (*dict.fromkeys(module.split(".")[1] for module, _ in JOBS.values()), "other")
-    OWN, RULE, DEFAULT or UNKNOWN.
-            source: where a default is from; "" for a measurement of the study's own.
+    Attributes:
+        seconds: how long it runs.
+        gpus, cores: what it holds.
+        written, state: bytes that it leaves in the results, and of the state that it saves while it runs.
+        basis: OWN, RULE, DEFAULT or UNKNOWN.
+        source: where a default is from; "" for a measurement of the study's own.
     """
 
     rule: str

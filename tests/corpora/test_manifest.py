@@ -239,6 +239,35 @@ def test_broken_rows_are_set_aside_and_the_rest_goes_on(folder):
     assert list(read.studies.index) == ["fine", "x_0", "x_1", "x_2", "x_3", "x_text"]
 
 
+def saved(picture: Image.Image, kind: str) -> bytearray:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind)
+    return bytearray(buffer.getvalue())
+
+
+def test_rare_kinds_of_broken_images_are_set_aside_too(folder):
+    avif, dds = (saved(Image.fromarray(pixels(9)), kind) for kind in ("AVIF", "DDS"))
+    start = avif.index(b"mdat") + 4
+    avif[start:] = bytes(len(avif) - start)
+    dds[80:88] = (4).to_bytes(4, "little") + b"NONE"
+    cases = {
+        "avif": (avif, "unreadable image: RuntimeError"),
+        "dds": (dds, "unreadable image: NotImplementedError"),
+        "lab": (
+            saved(Image.new("LAB", (40, 40)), "TIFF"),
+            "unreadable image: mode LAB, which Pillow cannot turn gray",
+        ),
+    }
+    for item, (data, _) in cases.items():
+        (folder.path / f"images/{item}").write_bytes(data)
+        folder.add(item, item, f"images/{item}", "train")
+    folder.write()
+    read = folder.read()
+    for item, (_, reason) in cases.items():
+        assert read.reason(item) == reason
+    assert "x_0" in read.studies.index
+
+
 def test_groups_of_copies_stay_in_one_split(folder):
     for row, group in zip(folder.rows, ("a", "", "a", "b", ""), strict=True):
         row["dup_group"] = group

@@ -1,5 +1,8 @@
 """Files are written whole or not at all; tables are checked; seeds depend on identity alone."""
 
+import errno
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +45,63 @@ def test_pixels_are_counted(tmp_path):
     assert not (tmp_path / "p.npy").exists()
     images.write_pixels(tmp_path / "p.npy", [square, square + 9], 2, 2)
     assert images.read_pixels(tmp_path / "p.npy").tolist() == [[[0, 0], [0, 0]], [[9, 9], [9, 9]]]
+
+
+def no_such_call(handle, start, size):
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+@pytest.fixture(params=["reserved", "filled", "no such call"])
+def room(request, monkeypatch):
+    """The ways in which an array's room is reserved."""
+    if request.param == "filled":
+        monkeypatch.setattr(os, "posix_fallocate", no_such_call)
+    elif request.param == "no such call":
+        monkeypatch.delattr(os, "posix_fallocate")
+
+
+def test_an_array_has_its_room_before_it_is_filled(tmp_path, room):
+    path = tmp_path / "p.npy"
+    array = images.new_array(path, (3, 1000, 1000))
+    assert path.stat().st_blocks * 512 >= path.stat().st_size == 128 + 3_000_000
+    assert not array.any()
+    array[2] = 7
+    array.flush()
+    assert images.read_pixels(path).sum() == 7_000_000
+
+
+def test_a_full_disk_is_an_error_before_an_array_is_filled(small_disk, room):
+    square = np.zeros((100, 100), np.uint8)
+    with pytest.raises(OSError) as full:
+        images.write_pixels(small_disk / "p.npy", (square for _ in range(300)), 300, 100)
+    assert full.value.errno == errno.ENOSPC
+    assert not list(small_disk.iterdir())
+    images.write_pixels(small_disk / "p.npy", (square for _ in range(50)), 50, 100)
+
+
+def test_a_full_disk_has_its_reason_whatever_library_writes(small_disk):
+    import torch
+
+    writers = [lambda file: torch.save(torch.zeros(1_000_000), file), lambda file: np.save(file, np.zeros(1_000_000))]
+    for write in writers:
+        with (
+            pytest.raises(OSError) as full,
+            files.replacing(small_disk / "a") as part,
+            files.written(part) as file,
+        ):
+            write(file)
+        assert full.value.errno == errno.ENOSPC
+        assert not list(small_disk.iterdir())
+
+
+def test_what_a_library_writes_is_what_it_would_write_itself(tmp_path):
+    array = np.arange(30_000.0).reshape(100, 300)
+    np.save(tmp_path / "a.npy", array)
+    with files.written(tmp_path / "b.npy") as file:
+        np.save(file, array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    with pytest.raises(KeyError), files.written(tmp_path / "b.npy"):
+        raise KeyError
 
 
 def test_tables_are_sorted_checked_and_equal_to_the_byte(tmp_path):

@@ -43,6 +43,34 @@ def test_every_study_is_valid_without_its_data(path, monkeypatch, capsys):
     assert f"study {path.stem}: the config is valid" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"- study: mine\n", "overlay.yaml: a mapping of keys is needed (study: …), not a list"),
+        (b"mine\n", "overlay.yaml: a mapping of keys is needed (study: …), not a str"),
+        ("study: Röntgen\n".encode("latin-1"), "overlay.yaml is no YAML file in UTF-8: 'utf-8' codec can't decode"),
+        (b"study: [\n", "overlay.yaml is no YAML file in UTF-8: while parsing"),
+        (None, "overlay.yaml: No such file or directory"),
+    ],
+    ids=["list", "text", "Latin-1", "broken", "absent"],
+)
+@pytest.mark.parametrize("words", [["check"], ["doctor"], ["plan"], ["why", "all"], ["record"], ["dvc-yaml"]])
+def test_an_overlay_that_cannot_be_used_is_named(tmp_path, monkeypatch, capsys, words, content, said):
+    (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("overlay.yaml").write_bytes(content)
+    assert cli.main([*words, "overlay.yaml"]) == 1
+    assert f"synvlp {words[0]}: {said}" in capsys.readouterr().err
+
+
+def test_an_empty_overlay_changes_nothing(tmp_path, monkeypatch, capsys):
+    (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
+    (tmp_path / "overlay.yaml").write_text("# nothing yet\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "overlay.yaml"]) == 0, capsys.readouterr().err
+
+
 def unnamed(part: object, written: dict, place: str = "") -> list[str]:
     """The settings of a checked part of a study that its YAML leaves to their defaults, as dotted keys."""
     if isinstance(part, BaseModel):

@@ -1,6 +1,8 @@
 """The conda file and the images hold the pins and nothing else; `--sdm` sends every job into what it names."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,6 +17,9 @@ ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
 CONDA, DOCKER, APPTAINER = ENVS / "synvlp.yaml", ENVS / "Dockerfile", ENVS / "synvlp.def"
 PYTHON = re.search(r"\d+\.\d+", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])[0]
+
+PINS = ("envs/requirements.txt", "envs/requirements-dev.txt")
+only_with_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
 
 def commands(path: Path) -> str:
@@ -38,6 +43,62 @@ def test_images_hold_the_pins_and_no_other_version(path):
     assert re.search(r"^(COPY |\s+envs/)requirements\.txt /opt/requirements\.txt$", text, flags=re.M)
     names = set(doctor.pinned(ROOT / doctor.PINS)) - {"pip"}
     assert not names & set(re.findall(r"[\w.-]+", text.lower())), "a package is named outside the pins"
+
+
+def planned(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    """What `make` says that it would run for the environment of the tests."""
+    return subprocess.run(["make", "-n", ".venv/.test", *words], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def makefile(tmp_path) -> Path:
+    """A folder with the Makefile, pins, and an environment that was made from them."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for number, name in enumerate((*PINS, "pyproject.toml", ".venv/.run", ".venv/.test")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 + number, 1000 + number))
+    return tmp_path
+
+
+@only_with_make
+@pytest.mark.parametrize(
+    ("changed", "anew", "installs"),
+    [
+        (None, False, 0),
+        ("envs/requirements.txt", True, 3),
+        ("pyproject.toml", False, 3),
+        ("envs/requirements-dev.txt", False, 1),
+    ],
+)
+def test_the_environment_is_made_anew_when_its_pins_have_changed(makefile, changed, anew, installs):
+    if changed:
+        (makefile / changed).touch()
+    said = planned(makefile).stdout
+    assert said.count("venv --clear .venv") == anew
+    assert said.count("pip --disable-pip-version-check install") == installs
+
+
+@only_with_make
+def test_an_environment_that_was_not_finished_is_made_anew(makefile):
+    (makefile / ".venv/.run").unlink()
+    assert planned(makefile).stdout.count("venv --clear .venv") == 1
+
+
+@only_with_make
+def test_an_older_python_is_told_so_and_leaves_no_environment(makefile):
+    shutil.rmtree(makefile / ".venv")
+    old = makefile / "old"
+    old.write_text(f"""#!/bin/sh
+[ "$1" = -c ] || exit 9
+exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 13); exec(sys.argv[1])" "$2"
+""")
+    old.chmod(0o755)
+    words = ["make", ".venv/.run", "PYTHON=./old"]
+    done = subprocess.run(words, cwd=makefile, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"synvlp needs Python {PYTHON} or newer, and ./old is 3.10; name another one" in done.stderr
+    assert not (makefile / ".venv").exists()
 
 
 def test_both_images_make_the_same_command():

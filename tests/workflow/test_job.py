@@ -134,6 +134,23 @@ def test_scratch_keeps_state_over_a_kill(tmp_path, monkeypatch):
     assert make().load() is None
 
 
+def test_a_full_scratch_is_said_plainly_and_the_older_state_stays(tmp_path, small_disk, monkeypatch, caplog):
+    import torch
+
+    monkeypatch.setenv("SYNVLP_SCRATCH", str(small_disk))
+    saved = []
+
+    def run(settings, inputs, outputs):
+        saved.append(job.Scratch("synvlp.job", settings, inputs))
+        saved[0].save({"weights": torch.ones(100_000)})
+        saved[0].save({"weights": torch.zeros(200_000)})
+
+    assert call(run, tmp_path) == 1
+    assert "No space left on device" in caplog.text
+    assert list(saved[0].folder.iterdir()) == [saved[0].file]
+    assert saved[0].load()["weights"].sum() == 100_000
+
+
 @pytest.fixture
 def scratch(tmp_path, monkeypatch) -> job.Scratch:
     monkeypatch.setenv("SYNVLP_SCRATCH", str(tmp_path / "scratch"))

@@ -1,4 +1,4 @@
-"""Remotes and link types: a real S3 server, an ordinary user with symbolic links, a full disk, a read-only folder."""
+"""Remotes and link types: a real S3 server, an ordinary user with symbolic links, full disks, a read-only folder."""
 
 import os
 import shutil
@@ -130,27 +130,46 @@ def test_an_ordinary_user_runs_again_what_dvc_has_linked(users, links):
     assert "Nothing to be done" in run(*checkout.command(), "-n").stdout
 
 
-def test_a_full_disk_says_so_and_leaves_nothing_half_written(versioned, tmp_path):
-    """Scratch and results lie on a file system of a few megabytes."""
-    small = tmp_path / "small"
-    small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
-        target = "results/tiny/encoders/random/none/seed-0/image_encoder.safetensors"
-        folder = (versioned.folder / target).parent
-        shutil.rmtree(folder)
-        folder.symlink_to(small)
-        done = versioned.snakemake(target)
-        assert done.returncode != 0
-        assert "No space left on device" in done.stderr + done.stdout
-        assert "Traceback" not in (versioned.folder / "results/tiny/logs/init_encoder/random/seed-0.log").read_text()
-        assert not list(small.iterdir())
-        folder.unlink()
-        done = versioned.snakemake(target)
-        assert done.returncode == 0, done.stderr[-2000:]
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
+ENCODERS = "results/tiny/encoders"
+LOGS = "results/tiny/logs"
+
+
+@pytest.mark.parametrize(
+    ("target", "log"),
+    [
+        (f"{ENCODERS}/random/none/seed-0/image_encoder.safetensors", f"{LOGS}/init_encoder/random/seed-0.log"),
+        (f"{ENCODERS}/pairs/real/pixels.npy", f"{LOGS}/build_pairs/real.log"),
+    ],
+    ids=["weights", "pixels"],
+)
+def test_a_full_disk_says_so_and_leaves_nothing_half_written(versioned, small_disk, target, log):
+    """The job's results lie on a disk with a tenth of a megabyte left."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(900_000))
+    folder = (versioned.folder / target).parent
+    shutil.rmtree(folder)
+    folder.symlink_to(small_disk)
+    done = versioned.snakemake(target)
+    assert done.returncode != 0
+    assert "No space left on device" in done.stderr + done.stdout
+    assert "Traceback" not in (versioned.folder / log).read_text()
+    assert list(small_disk.iterdir()) == [ballast]
+    folder.unlink()
+    done = versioned.snakemake(target)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_full_scratch_says_so_and_the_next_start_trains_to_the_end(versioned, small_disk):
+    """The states of a training lie on a disk that is smaller than one of them."""
+    target = f"{ENCODERS}/convirt/real/seed-0/image_encoder.safetensors"
+    shutil.rmtree((versioned.folder / target).parent)
+    done = versioned.snakemake(target, SYNVLP_SCRATCH=str(small_disk), SYNVLP_CHECKPOINT_SECONDS="0")
+    assert done.returncode != 0
+    assert "No space left on device" in done.stderr + done.stdout
+    assert "Traceback" not in (versioned.folder / LOGS / "pretrain/convirt/real/seed-0.log").read_text()
+    assert not [path for path in small_disk.rglob("*") if path.is_file()]
+    done = versioned.snakemake(target)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @only_root

@@ -139,7 +139,10 @@ def read_gray(data: bytes) -> np.ndarray:
             raise Rejected("unreadable image: values that are not finite")
         pixels = np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
     else:
-        pixels = np.asarray(image.convert("L"))
+        try:
+            pixels = np.asarray(image.convert("L"))
+        except ValueError as error:
+            raise Rejected(f"unreadable image: mode {image.mode}, which Pillow cannot turn gray") from error
     if pixels.size < 64 or min(pixels.shape) < 8:
         raise Rejected(f"image too small: {pixels.shape[1]} x {pixels.shape[0]} pixels")
     if pixels.std() < 0.5:
@@ -159,7 +162,8 @@ def _open(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    # RuntimeError: a broken AVIF, and as NotImplementedError kinds of DDS and BLP that Pillow does not know.
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
         raise Rejected(f"unreadable image: {type(error).__name__}") from error
     return image
 

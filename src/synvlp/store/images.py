@@ -55,13 +55,20 @@ def details(pixels: np.ndarray, side: int) -> np.ndarray:
 def write_pixels(path: Path, images: Iterable[np.ndarray], count: int, size: int) -> None:
     """Write `count` square images of `size` pixels as one uint8 array (count, size, size) in NumPy's format."""
     with files.replacing(path) as part:
-        array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, size, size))
+        array = new_array(part, (count, size, size))
         row = -1
         for row, pixels in enumerate(images):
             array[row] = resize(pixels, size)
         array.flush()
         if row + 1 != count:
             raise ValueError(f"{row + 1} images came for the {count} rows of {path.name}")
+
+
+def new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A new uint8 array of zeros in NumPy's format, to be filled in place. Raises OSError if the disk is too full."""
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    files.reserve(path)
+    return np.lib.format.open_memmap(path, mode="r+")
 
 
 def read_pixels(path: Path) -> np.ndarray:

@@ -49,7 +49,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     for part in job.progress(slices, "batches"):
         features[part] = encode(encoder, pixels[part], config, settings)
         scratch.checkpoint(functools.partial(_state, features, part.stop), f"after {part.stop} images")
-    with files.replacing(outputs.features) as path, path.open("wb") as file:
+    with files.replacing(outputs.features) as path, files.written(path) as file:
         np.save(file, features.numpy())
     job.log.info("%d images, %d features each", *features.shape)
     scratch.remove()

@@ -52,8 +52,7 @@ def write_masks(
     by_study = dict(list(marks.groupby("study_id")))
     present = np.zeros((len(studies), len(labels)), bool)
     with files.replacing(path) as part:
-        shape = (len(studies), len(labels), size, size)
-        array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+        array = images.new_array(part, (len(studies), len(labels), size, size))
         for row, study_id in enumerate(job.progress(studies["study_id"], "masks")):
             if study_id in by_study:
                 array[row] = channels(by_study[study_id], int(sides[row]), labels, size)

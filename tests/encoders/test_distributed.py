@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from synvlp import job, processes
-from synvlp.encoders import convirt, gloria, mgca
+from synvlp.encoders import convirt, gloria, mgca, network
 from synvlp.models import parallel
 from synvlp.store import files, weights
 
@@ -20,8 +20,8 @@ APART = Path(__file__).with_name("apart.py")
 METHODS = {"convirt": convirt, "gloria": gloria, "mgca": mgca}
 PHASES = {"sets": 2, "weights": [1.0, 0.0, 0.0, 1.0], "phases": [1.0, 1.0]}
 CASES = {
-    "convirt": ("convirt", {"steps": 1}),
-    "gloria": ("gloria", {"steps": 1}),
+    "convirt": ("convirt", {"steps": 2}),
+    "gloria": ("gloria", {"steps": 2}),
     "mgca as published": ("mgca", {"steps": 1, "padding_competes": True}),
     "mgca": ("mgca", {"steps": 2, "accumulate": 2, "validate_every": 1, "freeze_prototypes": 0.4, **PHASES}),
 }
@@ -50,13 +50,18 @@ def test_two_processes_compute_what_one_does(cases, tmp_path, capfd):
     processes.start([sys.executable, str(APART), str(tmp_path / "cases.json"), str(tmp_path / "found.pt")], 2)
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     said = "process 0: stopped by a signal at step 1 of 2; the next start goes on from there"
-    assert capfd.readouterr().out.count(said) == 1
+    assert capfd.readouterr().out.count(said) == sum(settings.steps > 1 for _, settings, _ in cases.values())
     measured = runpy.run_path(str(APART))["measured"]
     for name, (module, settings, inputs) in cases.items():
         wanted = measured(module, settings, inputs, parallel.ALONE)
         assert found[name].keys() == wanted.keys()
         kinds = {key.partition(" ")[0] for key in wanted}
         assert kinds == {"loss", "gradient", "buffer", *(["weight", "curve"] if settings.steps > 1 else [])}
+        model = network.build(module.METHOD, settings, inputs)
+        begun = model.state_dict()
+        for part in ("image", "text", "heads") if settings.steps > 1 else ():
+            names = [name for name, _ in model.named_parameters() if name.startswith(f"{part}.")]
+            assert max((wanted[f"weight {name}"] - begun[name]).abs().max() for name in names) > 1e-4, part
         for key, value in wanted.items():
             torch.testing.assert_close(
                 found[name][key],

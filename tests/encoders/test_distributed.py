@@ -96,7 +96,16 @@ def test_two_processes_stop_and_go_on_to_what_one_ends_in(files_of, stopped, tmp
     pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-4)
     assert files.read_json(outputs.summary)["settings"]["processes"] == 2
     first, other = (weights.load(part.image_encoder) for part in (whole, outputs))
-    assert all(torch.allclose(value, other[name], atol=1e-3) for name, value in first.items())
+    start = network.build(mgca.METHOD, settings, inputs).image.state_dict()
+    learned = [name for name, value in first.items() if value.is_floating_point() and "running" not in name]
+
+    def apart(one: dict, another: dict) -> float:
+        return sum((one[name] - another[name]).double().square().sum() for name in learned).sqrt().item()
+
+    # Steps this small say nothing by their size: both must have gone the same way from where they began.
+    assert apart(first, other) < apart(first, start) / 2
+    for name in first.keys() - set(learned):
+        torch.testing.assert_close(first[name], other[name], rtol=1e-3, atol=1e-4)
     assert not list((tmp_path / "scratch").glob("mgca-*"))
 
 

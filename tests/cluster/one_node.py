@@ -16,7 +16,6 @@ from pathlib import Path
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "sacct")
 PROGRAMS = ("munged", "slurmctld", "slurmd", *COMMANDS)
 SYSTEM = os.pathsep.join(["/usr/sbin", "/sbin"])  # where Debian puts daemons, not on every user's PATH
-PORTS = (27017, 27018)
 HOST = socket.gethostname().partition(".")[0]
 GPUS = ("null", "zero", "full")
 
@@ -71,7 +70,7 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         for name in ("bin", "munge", "state", "spool"):
             (self.folder / name).mkdir(mode=0o700, parents=True)
-        values = {"folder": self.folder, "host": HOST, "user": getpass.getuser(), "ports": PORTS}
+        values = {"folder": self.folder, "host": HOST, "user": getpass.getuser(), "ports": free_ports(2)}
         (self.folder / "slurm.conf").write_text(SLURM_CONF.format(**values))
         (self.folder / "gres.conf").write_text(
             "".join(f"Name=gpu File=/dev/{name}\n" for name in ("null", "zero", "full"))
@@ -177,6 +176,15 @@ class Cluster:
     def _munge_files(self) -> list[str]:
         names = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         return ["--num-threads=2", *(f"--{option}={self.folder}/munge/{name}" for option, name in names.items())]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nothing listens on, all different."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for found in sockets:
+            found.bind(("", 0))
+        return [found.getsockname()[1] for found in sockets]
 
 
 def missing() -> list[str]:

@@ -17,9 +17,9 @@ QUICK = {"steps": 3, "batch": 8, "min_deviation": 0.0, "max_saturated": 1.0}
 
 @pytest.fixture(scope="module")
 def shards(prompts, pipeline, tmp_path_factory):
-    """Paths of the shards for 1 and for 3 shards."""
+    """Paths of the shards for 1, for 3 and for 8 shards."""
     folder = tmp_path_factory.mktemp("shards")
-    paths = {count: [folder / f"{shard}-of-{count}.parquet" for shard in range(count)] for count in (1, 3)}
+    paths = {count: [folder / f"{shard}-of-{count}.parquet" for shard in range(count)] for count in (1, 3, 8)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNVLP_SCRATCH", str(folder / "scratch"))
         for count, files in paths.items():
@@ -99,10 +99,11 @@ def test_the_result_does_not_depend_on_the_number_of_shards(shards, prompts, pip
     # A limit that many images of random weights fail, so that there are several rounds.
     settings = {"max_correlation": 0.1, "max_draws": 3, "max_rejected": 1.0}
     one = screened(tmp_path / "one", shards[1], prompts, pipeline, **settings)
-    three = screened(tmp_path / "three", shards[3][::-1], prompts, pipeline, **settings)
     assert json.loads(one.summary.read_text())["draws"] > 22
-    for name in screen.Outputs.model_fields:
-        assert getattr(one, name).read_bytes() == getattr(three, name).read_bytes()
+    for count in (3, 8):
+        others = screened(tmp_path / f"{count}", shards[count][::-1], prompts, pipeline, **settings)
+        for name in screen.Outputs.model_fields:
+            assert getattr(one, name).read_bytes() == getattr(others, name).read_bytes(), (count, name)
 
 
 def test_equal_prompts_are_no_reason_to_reject(shards, prompts, pipeline, tmp_path):

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from synvlp import job
-from synvlp.reports import measure
-from synvlp.store import tables
+from synvlp.corpora import phantom
+from synvlp.reports import anonymize, measure, spans
+from synvlp.store import files, tables
 
 RAW = {"a": "Mr. Quist, MRN 123456, seen 03/14/2019. Clear lungs.", "b": "Kerley lines. Dr. Okri called."}
 NEW = {"a": "Mr. Brown, MRN 987654, seen 03/14/2019. Clear lungs.", "b": "Moss lines. Dr. Okri called."}
@@ -101,3 +102,26 @@ def test_tables_that_do_not_belong_together_stop(tmp_path):
     inputs, outputs = write(tmp_path, found=FOUND.assign(study_id="z"))
     with pytest.raises(job.JobError, match="are not in"):
         measure.run(measure.Settings(), inputs, outputs)
+
+
+def test_patients_of_a_seed_that_nothing_else_uses_are_anonymized_as_well_as_promised(tmp_path):
+    """Recall of at least 0.98 and of 0.95 in each category, precision of at least 0.95."""
+    drawn, done, found = (
+        module.Outputs(**{name: tmp_path / name for name in module.Outputs.model_fields})
+        for module in (phantom, anonymize, measure)
+    )
+    phantom.run(phantom.Settings(seed=20_260_731, patients=60, image_size=32), phantom.Inputs(), drawn)
+    key = tmp_path / "key"
+    key.write_text("the secret of this test")
+    raw = anonymize.Inputs(reports=drawn.reports, studies=drawn.studies, key=key)
+    anonymize.run(anonymize.Settings(), raw, done)
+    both = measure.Inputs(
+        reports=drawn.reports, identifiers=drawn.identifiers, found=done.found, anonymized=done.anonymized
+    )
+    measure.run(measure.Settings(), both, found)
+    measures = files.read_json(found.measures)
+    assert set(measures["categories"]) == set(spans.CATEGORIES)
+    for category, rates in measures["categories"].items():
+        assert rates["true"] >= 5 and rates["recall"] >= 0.95, (category, rates)
+    assert measures["overall"]["true"] > 400
+    assert measures["overall"]["recall"] >= 0.98 and measures["overall"]["precision"] >= 0.95

@@ -1,5 +1,6 @@
 """What holds for every rule, verb and module, however many there are."""
 
+import importlib
 import re
 import runpy
 import subprocess
@@ -56,8 +57,6 @@ def test_every_rule_calls_the_verb_of_its_job():
 
 
 def test_every_option_of_a_rule_exists():
-    import importlib
-
     for name in JOBS:
         job = importlib.import_module(module_of(name, CHOSEN))
         known = {
@@ -74,7 +73,26 @@ def test_every_option_is_explained(verb, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([verb, "--help"])
     assert end.value.code == 0
-    assert "outputs" in capsys.readouterr().out
+    # Lines may break at hyphens.
+    shown = "".join(capsys.readouterr().out.split())
+    for part in (job := importlib.import_module(cli.VERBS[verb])).Inputs, job.Outputs, job.Settings:
+        for option, field in part.model_fields.items():
+            assert field.description, f"{verb}: {option} has no description"
+            assert f"--{option.replace('_', '-')}" in shown
+            assert "".join(field.description.split()) in shown, f"{verb}: {option} is not explained"
+
+
+def test_whole_numbers_of_one_name_all_have_a_unit_or_none():
+    units: dict[str, set[str]] = {}
+    bare: dict[str, set[str]] = {}
+    for verb, module in cli.VERBS.items():
+        for name, field in importlib.import_module(module).Settings.model_fields.items():
+            if int in cli._flat(field.annotation):
+                unit = (field.json_schema_extra or {}).get("unit")
+                (units if unit else bare).setdefault(name, set()).add(verb)
+    counted = {"steps", "batch", "warmup", "accumulation", "accumulate", "epochs", "patience", "validate_every"}
+    assert counted <= set(units)
+    assert not {(verb, name) for name in units for verb in bare.get(name, ())}
 
 
 def test_unknown_verb_names_the_nearest(capsys):
@@ -110,7 +128,13 @@ for rule in study.JOBS:
 
 
 def test_planning_imports_nothing_heavy():
-    code = "from snakemake.cli import main\ntry:\n    main(['-n', '--quiet'])\nexcept SystemExit:\n    pass"
+    code = """
+from snakemake.cli import main
+try:
+    main(['-n', '--quiet'])
+except SystemExit as end:
+    assert not end.code, f"planning ended with {end.code}"
+"""
     assert not imported(code) & {"torch", "torchvision", "diffusers", "transformers"}
 
 

@@ -26,10 +26,10 @@ def planned(checkout, *words: str) -> set[str]:
     return {line.split()[0] for line in table.splitlines() if line.split() and line.split()[-1].isdigit()}
 
 
-def wait_for(pattern: str, checkout, process, seconds: float = 300) -> None:
-    """Wait until a file that matches `pattern` exists in the checkout."""
+def wait_for(pattern: str, checkout, process, lines: int = 0, seconds: float = 600) -> None:
+    """Wait until a file that matches `pattern`, of at least so many lines, exists in the checkout."""
     end = time.monotonic() + seconds
-    while not any(checkout.folder.glob(pattern)):
+    while not any(lines == 0 or path.read_bytes().count(b"\n") >= lines for path in checkout.folder.glob(pattern)):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < end, f"no {pattern} after {seconds} s"
         time.sleep(0.02)
@@ -220,6 +220,21 @@ def test_a_report_without_an_image_draws_its_own_shard_and_trains_no_generator(c
     assert computed == [seeds.shard_of("r5", 3)]
 
 
+# What shows that a job is in the middle of its work, in the order in which the jobs run: the state that it saved, or
+# lines of its log, of which the first is written when all modules are loaded. compare writes one for each data set.
+STATES = {
+    "train_autoencoder": "scratch/autoencoder-*/state.pt",
+    "synthesize": "scratch/synthesize-*/state.pt",
+    "pretrain": "scratch/gloria-*/state.pt",
+    "detect": "scratch/detection-*/state.pt",
+}
+AT_WORK = [
+    *((f"results/tiny/logs/{job}/**/*.log", 1) for job in ("draw_phantoms", "anonymize")),
+    *((state, 0) for state in STATES.values()),
+    ("results/tiny/logs/compare.log", 2),
+]
+
+
 def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_same_bytes(copied, checkout):
     """One method, one source: all else is as in the whole study, but for tables of less; those are made anew there."""
     words = ("--configfile", "tiny.yaml", "few.yaml", "--cores", "1")
@@ -227,14 +242,16 @@ def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_
         (place.folder / "few.yaml").write_text("encoders: {methods: [gloria]}\nsources: {real: null}\n")
     assert planned(copied, *words) == TABLES
     assert copied.snakemake(*words).returncode == 0
-    stages = ("draw_phantoms", "anonymize", "train_autoencoder", "synthesize", "pretrain", "detect")
-    for log in (*(f"{job}/**/*.log" for job in stages), "compare.log"):
-        process = checkout.start(*words)
-        wait_for(f"results/tiny/logs/{log}", checkout, process)
+    for pattern, lines in AT_WORK:
+        process = checkout.start(*words, SYNVLP_CHECKPOINT_SECONDS="0")
+        wait_for(pattern, checkout, process, lines)
         checkout.kill(process)
         checkout.snakemake("--unlock", *words)
     done = checkout.snakemake(*words)
     assert done.returncode == 0, done.stderr[-3000:]
+    for job in STATES:
+        logs = (checkout.folder / "results/tiny/logs" / job).rglob("*.log")
+        assert any("going on from" in log.read_text() for log in logs), job
     found, wanted = checkout.artifacts(), copied.artifacts()
     # The code of the methods that are left out is noted in the whole study alone.
     few, whole = (json.loads(made.pop("tiny/code.json"))["fingerprints"] for made in (found, wanted))

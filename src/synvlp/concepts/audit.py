@@ -22,7 +22,7 @@ class Settings(job.Settings):
     val_share: float = job.setting(0.1, "share of the reports that encoders are validated on", ge=0, lt=1)
     prompt_words: int = job.setting(40, "longest prompt: the impression, and what fits", unit="words", ge=5, le=400)
     cap: int | None = job.setting(
-        None, "most sets that a concept may be in, as the sets were drawn; left out: any", ge=1
+        None, "most sets that a concept may be in, as the sets were drawn; left out: any", unit="reports", ge=1
     )
     common: int = job.setting(10, "most frequent words without a real example that the audit lists", ge=0)
 

@@ -20,7 +20,7 @@ class Settings(job.Settings):
     corpora: list[str] = job.setting([], "names of the corpora, in the order of their tables")
     written: list[str] = job.setting([], "names of the written sets, in the order of their tables")
     samplings: list[str] = job.setting([], "how each written set was drawn: balanced, natural")
-    dpi: int = job.setting(150, "dots per inch of the PNG", ge=50, le=600)
+    dpi: int = job.setting(150, "resolution of the PNG", unit="dots per inch", ge=50, le=600)
 
 
 class Inputs(job.Files):

@@ -35,13 +35,13 @@ class Settings(job.Compute):
     width: int = job.setting(128, "width of the layers", ge=8)
     heads: int = job.setting(4, "attention heads; they divide the width", ge=1)
     dropout: float = job.setting(0.1, "share of activations that are dropped in training", ge=0, lt=1)
-    steps: int = job.setting(600, "updates", ge=1)
+    steps: int = job.setting(600, "updates", unit="steps", ge=1)
     batch: int = job.setting(16, "reports an update", unit="reports", ge=1)
     rate: float = job.setting(0.002, "highest learning rate; it rises in a line, then falls as a cosine to 0", gt=0)
-    warmup: int = job.setting(40, "updates over which the rate rises", ge=0)
+    warmup: int = job.setting(40, "updates over which the rate rises", unit="steps", ge=0)
     weight_decay: float = job.setting(0.05, "AdamW's", ge=0)
     clip: float = job.setting(1.0, "largest norm of the gradient; 0: any", ge=0)
-    validate_every: int = job.setting(100, "updates between two looks at the validation split", ge=1)
+    validate_every: int = job.setting(100, "updates between two looks at the validation split", unit="steps", ge=1)
     seed: int = job.setting(0, "seeds weights, batches and the order of concepts", ge=0)
 
     def check(self) -> None:

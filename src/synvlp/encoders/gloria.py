@@ -23,7 +23,9 @@ class Settings(trainer.Training):
     """Defaults are those of the published code for MIMIC-CXR; it trains with Adam, which beta1 follows."""
 
     image_size: int = job.setting(299, "the network's input; published: crops of 224 px, enlarged", unit="px", ge=32)
-    steps: int = job.setting(222_000, "updates of the weights; published: 50 epochs of 213,000 pairs", ge=1)
+    steps: int = job.setting(
+        222_000, "updates of the weights; published: 50 epochs of 213,000 pairs", unit="steps", ge=1
+    )
     batch: int = job.setting(48, "pairs that are contrasted with each other", unit="pairs", ge=2)
     rate: float = job.setting(5e-5, "highest learning rate", gt=0)
     beta1: float = job.setting(0.5, "decay of AdamW's mean gradient", ge=0, lt=1)

@@ -23,7 +23,9 @@ class Settings(trainer.Training):
     """Defaults are those of the published code for MIMIC-CXR."""
 
     image_size: int = job.setting(299, "the network's input; published: crops of 224 px, enlarged", unit="px", ge=32)
-    steps: int = job.setting(74_000, "updates of the weights; published: 50 epochs of 213,000 pairs", ge=1)
+    steps: int = job.setting(
+        74_000, "updates of the weights; published: 50 epochs of 213,000 pairs", unit="steps", ge=1
+    )
     batch: int = job.setting(144, "pairs that are contrasted with each other", unit="pairs", ge=2)
     rate: float = job.setting(2e-5, "highest learning rate", gt=0)
     weight_decay: float = job.setting(0.05, "AdamW's decay of matrices and kernels", ge=0)

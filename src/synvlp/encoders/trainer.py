@@ -31,10 +31,10 @@ class Training(job.Distributed):
     phases: list[float] | None = job.setting(
         None, "lengths of the training's phases, relative, each with weights of its own; left out: one phase"
     )
-    steps: int = job.setting(200_000, "updates of the weights", ge=1)
+    steps: int = job.setting(200_000, "updates of the weights", unit="steps", ge=1)
     batch: int = job.setting(32, "pairs that are contrasted with each other", unit="pairs", ge=2)
     accumulate: int = job.setting(
-        1, "batches per update; their gradients are averaged, their pairs are not contrasted", ge=1
+        1, "batches per update; their gradients are averaged, their pairs are not contrasted", unit="batches", ge=1
     )
     rate: float = job.setting(1e-4, "highest learning rate", gt=0)
     weight_decay: float = job.setting(1e-6, "AdamW's decay of matrices and kernels", ge=0)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Training):
-    steps: int = job.setting(800, "optimizer steps", ge=1)
-    batch: int = job.setting(8, "images per pass", ge=1)
+    steps: int = job.setting(800, "optimizer steps", unit="steps", ge=1)
+    batch: int = job.setting(8, "images per pass", unit="images", ge=1)
     rate: float = job.setting(3e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     weight_decay: float = job.setting(1e-4, "AdamW's weight decay", ge=0)
     channels: options.Channels = job.setting(

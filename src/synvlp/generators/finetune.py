@@ -17,14 +17,14 @@ class Settings(options.Denoising):
         None, "which of its weights, as fp16 in model.fp16.safetensors; none: the plain ones"
     )
     image_size: int = job.setting(512, "side of the square images trained on", unit="pixels", ge=8)
-    steps: int = job.setting(12500, "optimizer steps", ge=1)
-    batch: int = job.setting(8, "images per pass", ge=1)
-    accumulation: int = job.setting(4, "passes whose gradients make one step", ge=1)
+    steps: int = job.setting(12500, "optimizer steps", unit="steps", ge=1)
+    batch: int = job.setting(8, "images per pass", unit="images", ge=1)
+    accumulation: int = job.setting(4, "passes whose gradients make one step", unit="passes", ge=1)
     rate: float = job.setting(5e-5, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     warmup: int = job.setting(500, "steps over which the rate rises", unit="steps", ge=0)
     average: float = job.setting(0.999, "highest decay of the weights' moving average; 0: the last weights", ge=0, lt=1)
     validate_every: int = job.setting(500, "steps from one validation to the next", unit="steps", ge=1)
-    sample_steps: int = job.setting(30, "denoising steps of the sample picture", ge=1)
+    sample_steps: int = job.setting(30, "denoising steps of the sample picture", unit="steps", ge=1)
     sample_guidance: float = job.setting(4.0, "guidance scale of the sample picture; 1: none", ge=0)
 
 

@@ -15,9 +15,9 @@ class Training(job.Distributed):
 
     seed: int = job.setting(0, "seeds weights, batches and noise", ge=0)
     image_size: int = job.setting(64, "side of the square images trained on", unit="pixels", ge=8)
-    steps: int = job.setting(600, "optimizer steps", ge=1)
-    batch: int = job.setting(64, "images per pass", ge=1)
-    accumulation: int = job.setting(1, "passes whose gradients make one step", ge=1)
+    steps: int = job.setting(600, "optimizer steps", unit="steps", ge=1)
+    batch: int = job.setting(64, "images per pass", unit="images", ge=1)
+    accumulation: int = job.setting(1, "passes whose gradients make one step", unit="passes", ge=1)
     rate: float = job.setting(2e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     warmup: int = job.setting(30, "steps over which the rate rises", unit="steps", ge=0)
     weight_decay: float = job.setting(1e-2, "AdamW's weight decay", ge=0)
@@ -41,15 +41,15 @@ class Denoising(Training):
         [], "prompts of the sample picture; none given: some of the validation split"
     )
     sample_count: int = job.setting(12, "how many validation prompts are sampled", ge=1, le=64)
-    sample_steps: int = job.setting(15, "denoising steps of the sample picture", ge=1)
+    sample_steps: int = job.setting(15, "denoising steps of the sample picture", unit="steps", ge=1)
     sample_guidance: float = job.setting(4.0, "guidance scale of the sample picture; 1: none", ge=0)
 
 
 class Prompted(Training):
     """Settings of every job here that trains a generator which makes an image in one pass."""
 
-    vocabulary: int = job.setting(1000, "tokens of the tokenizer at most; 514 of them are bytes", ge=520)
-    tokens: int = job.setting(48, "length of a prompt, in tokens; longer ones are cut", ge=8)
+    vocabulary: int = job.setting(1000, "tokens of the tokenizer at most; 514 of them are bytes", unit="tokens", ge=520)
+    tokens: int = job.setting(48, "length of a prompt, in tokens; longer ones are cut", unit="tokens", ge=8)
     text_width: int = job.setting(64, "width of the text encoder", ge=8)
     text_layers: int = job.setting(2, "layers of the text encoder", ge=1)
     text_heads: int = job.setting(4, "attention heads of the text encoder; divides `text_width`", ge=1)

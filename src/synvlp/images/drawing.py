@@ -21,13 +21,13 @@ class Settings(job.Compute):
 
     seed: int = job.setting(0, "seeds each sample's noise, together with its study id and draw", ge=0)
     copies: int = job.setting(1, "accepted images wanted per study", ge=1)
-    steps: int = job.setting(15, "denoising steps of a diffusion model", ge=1)
+    steps: int = job.setting(15, "denoising steps of a diffusion model", unit="steps", ge=1)
     guidance: float = job.setting(4.0, "its scale of classifier-free guidance; 1 or less: none", ge=0)
     scheduler: Literal["dpm++", "ddim"] = job.setting("dpm++", "its solver: DPM-Solver++ (2M) or DDIM")
     temperature: float = job.setting(
         1.0, "factor of the noise that a VAE or a GAN starts from; below 1, images are more alike", ge=0
     )
-    batch: int = job.setting(32, "samples per pass", ge=1)
+    batch: int = job.setting(32, "samples per pass", unit="samples", ge=1)
     size: int | None = job.setting(
         None, "side of the images; none given: what the generator is made for", unit="pixels", ge=8
     )

@@ -10,7 +10,7 @@ from synvlp.store import files, images, seeds, tables
 
 
 class Settings(job.Settings):
-    count: int = job.setting(12, "studies shown", ge=1, le=400)
+    count: int = job.setting(12, "studies shown", unit="studies", ge=1, le=400)
     columns: int = job.setting(4, "studies in a row", ge=1, le=12)
     side: int = job.setting(160, "side of an image on the sheet", unit="pixels", ge=32, le=1024)
     split: Literal["train", "val", "test", "any"] = job.setting(

@@ -29,7 +29,9 @@ class Settings(job.Compute, fractions.Fractions):
     weight_decay: float = job.setting(1e-6, "adamw: weight decay", ge=0)
     epochs: int = job.setting(50, "adamw: passes over the training samples", unit="epochs", ge=1)
     batch: int = job.setting(48, "adamw: samples a step", unit="samples", ge=1)
-    patience: int = job.setting(10, "adamw: stop after so many epochs without a lower validation loss; 0: never", ge=0)
+    patience: int = job.setting(
+        10, "adamw: stop after so many epochs without a lower validation loss; 0: never", unit="epochs", ge=0
+    )
 
 
 class Inputs(job.Files):

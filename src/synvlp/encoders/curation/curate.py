@@ -43,7 +43,7 @@ class Settings(job.Settings):
     put_back: list[str] = job.setting([], "ids of studies that stay, whatever speaks against them")
     also_reject: list[str] = job.setting([], "ids of studies that go, whatever the scores")
     max_rejected: float = job.setting(0.5, "largest share of the studies that may be rejected", ge=0, le=1)
-    shown: int = job.setting(32, "rejected images on the contact sheet, at most", ge=1, le=400)
+    shown: int = job.setting(32, "rejected images on the contact sheet, at most", unit="images", ge=1, le=400)
     columns: int = job.setting(8, "images in a row of it", ge=1, le=20)
     side: int = job.setting(128, "side of an image on it", unit="px", ge=32, le=1024)
 

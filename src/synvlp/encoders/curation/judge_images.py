@@ -55,8 +55,8 @@ class Settings(job.Compute):
     folds: int = job.setting(3, "networks; each judges the patients that it did not see", ge=2, le=20)
     learn_from: int = job.setting(2000, "images of the train split to learn from, at most", unit="images", ge=8)
     variants: int = job.setting(2, "corrupted copies of each image and way", ge=1, le=20)
-    steps: int = job.setting(300, "updates of each network", ge=1)
-    batch: int = job.setting(96, "images per update", ge=4)
+    steps: int = job.setting(300, "updates of each network", unit="steps", ge=1)
+    batch: int = job.setting(96, "images per update", unit="images", ge=4)
     rate: float = job.setting(0.003, "highest learning rate; it falls along half a cosine", gt=0)
     seed: int = job.setting(0, "seeds folds, copies, weights and batches", ge=0)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Prompted):
-    steps: int = job.setting(700, "steps of each player", ge=1)
-    batch: int = job.setting(16, "real images per step, and as many drawn ones", ge=1)
-    accumulation: int = job.setting(1, "passes per step; more than one is not offered", ge=1, le=1)
+    steps: int = job.setting(700, "steps of each player", unit="steps", ge=1)
+    batch: int = job.setting(16, "real images per step, and as many drawn ones", unit="images", ge=1)
+    accumulation: int = job.setting(1, "passes per step; more than one is not offered", unit="passes", ge=1, le=1)
     rate: float = job.setting(1e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     discriminator_rate: float = job.setting(1.0, "learning rate of the discriminator, as a multiple of `rate`", gt=0)
     weight_decay: float = job.setting(0.0, "AdamW's weight decay", ge=0)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Settings(options.Prompted):
-    steps: int = job.setting(700, "optimizer steps", ge=1)
-    batch: int = job.setting(32, "images per pass", ge=1)
+    steps: int = job.setting(700, "optimizer steps", unit="steps", ge=1)
+    batch: int = job.setting(32, "images per pass", unit="images", ge=1)
     rate: float = job.setting(3e-3, "highest learning rate; it rises linearly, then falls as a cosine to 0", gt=0)
     channels: options.Channels = job.setting(
         [16, 32, 48, 64, 64], "channels per scale: the first has half the image's sides, each further half of that",

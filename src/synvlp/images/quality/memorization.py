@@ -25,8 +25,10 @@ class Settings(job.Settings):
     close_share: float = job.setting(
         0.05, "share of the held-out images whose nearest training image counts as close", gt=0, lt=0.5
     )
-    max_images: int = job.setting(20_000, "training, held-out and synthetic images, at most each", ge=20)
-    shown: int = job.setting(8, "closest pairs in the picture, of synthetic and of real images each", ge=1, le=50)
+    max_images: int = job.setting(20_000, "training, held-out and synthetic images, at most each", unit="images", ge=20)
+    shown: int = job.setting(
+        8, "closest pairs in the picture, of synthetic and of real images each", unit="pairs", ge=1, le=50
+    )
     side: int = job.setting(128, "side of an image in the picture", unit="pixels", ge=32, le=1024)
     resamples: int = job.setting(1000, "bootstrap resamples of the patients", ge=0, le=10_000)
     seed: int = job.setting(0, "seeds the resamples, and the choice where there are too many images", ge=0)

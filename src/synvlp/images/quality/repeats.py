@@ -11,7 +11,7 @@ from synvlp.store import seeds, tables
 
 
 class Settings(job.Settings):
-    count: int = job.setting(20, "prompts, at most", ge=2)
+    count: int = job.setting(20, "prompts, at most", unit="prompts", ge=2)
     splits: list[job.Split] = job.setting(["val"], "splits whose prompts are drawn", min_length=1)
     seed: int = job.setting(0, "seeds the choice", ge=0)
 

@@ -67,6 +67,18 @@ def test_sentences_say_what_the_intervals_say(tmp_path):
     assert "mean of 2 runs" in findings.caveats(frame)
 
 
+def test_many_sources_are_named_together(tmp_path):
+    more = {("convirt", "half"): 0.75, ("convirt", "double"): 0.795}
+    frame = tables.read(comparison(tmp_path, VALUES | more), tables.COMPARISON)
+    ((_, (first, second, control)),) = findings.answers(frame)
+    assert first.startswith(
+        "With 10 % of the labels, the 95 % interval of the difference to real contains 0 for ConVIRT on mixed and "
+        "double, and for MGCA on synthetic; it lies below 0 for ConVIRT on synthetic and half; it lies above 0 for "
+        "MGCA on mixed. Differences range from −0.050 to +0.030; "
+    )
+    assert second.startswith("With 100 % of the labels, ") and control.startswith("Pre-trained − random weights: ")
+
+
 def test_several_data_sets_have_a_summary(tmp_path):
     frames = [tables.read(comparison(tmp_path, VALUES, name), tables.COMPARISON) for name in ("a", "b")]
     (title, sentences), *others = findings.answers(pd.concat(frames))

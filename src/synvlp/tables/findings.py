@@ -6,6 +6,8 @@ import pandas as pd
 
 from synvlp.tables import names
 
+MANY = 3  # sources beside the reference; of more, sentences name those on each side of 0 together
+
 
 def question(frame: pd.DataFrame, reference: str) -> str:
     """What the study asked and how, from the rows of own values."""
@@ -96,8 +98,22 @@ def _in_short(rows: pd.DataFrame) -> list[str]:
 
 
 def _sentences(rows: pd.DataFrame) -> list[str]:
+    contrasts = _contrasts(rows)
+    found = _together(rows) if len(contrasts) > MANY else _one_by_one(contrasts)
+    baseline = rows[(rows["reference_source"] == "none") & (rows["source"] != "none")]
+    for method, chosen in baseline.groupby("reference_method"):
+        above = int((chosen["low"] > 0).sum())
+        found.append(
+            f"Pre-trained − {names.title(method)}: the 95 % interval lies above 0 for {above or 'none'} of "
+            f"{count(len(chosen), 'combination')} of encoder and label fraction."
+        )
+    return found
+
+
+def _one_by_one(contrasts: list[tuple[str, str, pd.DataFrame]]) -> list[str]:
+    """A sentence for each source."""
     found = []
-    for source, reference, chosen in _contrasts(rows):
+    for source, reference, chosen in contrasts:
         parts = [
             f"with {names.share(fraction, 'the labels')} the 95 % interval {_of_methods(part)}"
             for fraction, part in chosen.groupby("fraction")
@@ -105,12 +121,26 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
         low, high = names.signed(chosen["value"].min()), names.signed(chosen["value"].max())
         extent = f"The difference is {low}" if len(chosen) == 1 else f"Differences range from {low} to {high}"
         found.append(f"{source} − {reference}: {'; '.join(parts)}. {extent}; {_equivalent(chosen)}.")
-    baseline = rows[(rows["reference_source"] == "none") & (rows["source"] != "none")]
-    for method, chosen in baseline.groupby("reference_method"):
-        above = int((chosen["low"] > 0).sum())
+    return found
+
+
+def _together(rows: pd.DataFrame) -> list[str]:
+    """A sentence for each reference and label fraction, which names the sources on either side of 0."""
+    found = []
+    against = rows[rows["reference_source"] != "none"]
+    for (reference, fraction), chosen in against.groupby(["reference_source", "fraction"]):
+        parts = []
+        for side, of in _sides(chosen).items():
+            named = [
+                f"{names.title(method)} on {listed(names.ordered(part['source'], names.SOURCES))}"
+                for method in names.ordered(chosen.loc[of, "method"], names.METHODS)
+                for part in [chosen[of & (chosen["method"] == method)]]
+            ]
+            parts += [f"{side} for {', and for '.join(named)}"] if named else []
         found.append(
-            f"Pre-trained − {names.title(method)}: the 95 % interval lies above 0 for {above or 'none'} of "
-            f"{count(len(chosen), 'combination')} of encoder and label fraction."
+            f"With {names.share(fraction, 'the labels')}, the 95 % interval of the difference to {reference} "
+            f"{'; it '.join(parts)}. Differences range from {names.signed(chosen['value'].min())} to "
+            f"{names.signed(chosen['value'].max())}; {_equivalent(chosen)}."
         )
     return found
 

@@ -239,7 +239,9 @@ def test_killed_at_every_stage_on_one_core_and_in_another_folder_it_ends_in_the_
     """One method, one source: all else is as in the whole study, but for tables of less; those are made anew there."""
     words = ("--configfile", "tiny.yaml", "few.yaml", "--cores", "1")
     for place in (copied, checkout):
-        (place.folder / "few.yaml").write_text("encoders: {methods: [gloria]}\nsources: {real: null}\n")
+        (place.folder / "few.yaml").write_text(
+            "encoders: {methods: [gloria]}\nsources: {real: null}\ntables: {compare: {reference: mixed}}\n"
+        )
     assert planned(copied, *words) == TABLES
     assert copied.snakemake(*words).returncode == 0
     for pattern, lines in AT_WORK:

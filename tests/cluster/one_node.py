@@ -160,9 +160,12 @@ class Cluster:
 
     def kill_steps(self) -> None:
         """SIGKILL to every process of every job; the daemons go first, so that none can tell of it."""
-        for number in self.steps():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
+        # Again until none is left: one that was starting another when it was killed leaves an orphan.
+        while found := self.steps():
+            for number in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            time.sleep(0.05)
 
     def call(self, *words: str) -> str:
         """What a command of SLURM prints; "" if it fails."""

@@ -162,7 +162,8 @@ class Game:
         losses = {"loss": generator_loss(bad, good, self.settings.loss)}
         if self.settings.diversity:
             everyone = self.group.gather(coarse(real))
-            wanted = self.settings.apart * distance(everyone, everyone.roll(1, 0)).mean()
+            # Of a single image, or of equal ones, there is no distance to ask for; 0 would make the slope infinite.
+            wanted = (self.settings.apart * distance(everyone, everyone.roll(1, 0)).mean()).clamp(min=1e-6)
             losses["alike"] = self._alike(made, ids, rows, wanted)
         return losses
 

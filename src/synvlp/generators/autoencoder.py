@@ -172,10 +172,7 @@ def _moments(vae: "AutoencoderKL", pixels: "torch.Tensor", batch: int) -> tuple[
 
 
 def build(settings: Settings) -> "AutoencoderKL":
-    """The autoencoder before it is trained: gray images in and out, weights from the seed.
-
-    Raises JobError for settings that do not fit each other.
-    """
+    """The autoencoder before it is trained: gray images in and out, weights from the seed."""
     import torch
     from diffusers import AutoencoderKL
 

@@ -43,7 +43,7 @@ class Settings(options.Prompted):
     contrast: float = job.setting(0.1, "augmentation: largest change of contrast, as a share", ge=0, lt=1)
     translation: float = job.setting(0.05, "augmentation: largest shift, as a share of the side", ge=0, le=0.5)
     cutout: float = job.setting(0.0, "augmentation: side of a black square, as a share; 0: none", ge=0, lt=1)
-    channels: list[int] = job.setting(
+    channels: options.Channels = job.setting(
         [16, 32, 48, 64], "channels per scale; the first has half the image's sides, each further one half of those",
         min_length=1,
     )  # fmt: skip

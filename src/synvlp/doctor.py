@@ -10,9 +10,11 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -34,6 +36,7 @@ SLURM = Path("profiles/slurm/profile.v9+.yaml")
 PYTHON = (3, 11)
 MINIMUM_GB = 10  # results and checkpoints of a small study; `synvlp plan` estimates a study's own
 HASHED_MB = 100  # larger files are hashed when asked to
+PATIENCE = 5  # seconds in which a server must answer
 FICLONE = 0x40049409  # Linux's request for a reflink (ioctl_ficlone(2))
 
 # Setting -> the files that its folder must hold; "a|b": one of them.
@@ -94,6 +97,7 @@ def examine(study: Study, *, slurm: bool = False, checksums: bool = False) -> li
         *links(study),
         *data(study, checksums),
         *weights(study, checksums),
+        *network(study),
         *cluster(slurm),
     ]
 
@@ -342,6 +346,26 @@ def weights(study: Study, checksums: bool = False) -> list[Row]:
             )
             rows.append(_file(key, Path(value), remedy, checksums))
     return rows
+
+
+def network(study: Study) -> list[Row]:
+    """What the study needs a network for: servers that write its reports, which must answer here, and nothing else."""
+    writers = {name: study.parts.concepts.written[name].writer for name in study.written()}
+    servers = {name: writer.url for name, writer in writers.items() if writer.kind == "server"}
+    if not servers:
+        return [Row("network", "no server is named", "none: jobs open files and folders of this machine", "ok")]
+    return [_server(f"concepts.written.{name}.writer.url", url) for name, url in servers.items()]
+
+
+def _server(what: str, url: str) -> Row:
+    parts = urllib.parse.urlsplit(url)
+    remedy = "start it, or name another; the nodes on which write_reports runs must reach it as well"
+    try:
+        place = parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
+        socket.create_connection(place, timeout=PATIENCE).close()
+    except (OSError, ValueError) as error:
+        return Row(what, f"{parts.netloc or url} does not answer: {error}", "a server that answers", "missing", remedy)
+    return Row(what, f"{parts.netloc} answers", "a server that answers", "ok")
 
 
 def cluster(wanted: bool = False) -> list[Row]:

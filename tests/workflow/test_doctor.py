@@ -1,6 +1,7 @@
 """`synvlp doctor`: what is there passes, what is not is named, with a way to get it."""
 
 import hashlib
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,6 +52,23 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.delenv("SYNVLP_SCRATCH", raising=False)
     for name in ("Snakefile", "profiles", "rules", "studies"):
         (tmp_path / name).symlink_to(ROOT / name)
+
+
+def test_a_network_is_needed_for_servers_alone():
+    (row,) = doctor.network(study())
+    assert row.verdict == "ok" and row.needed.startswith("none")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        writer = {"kind": "server", "url": f"http://127.0.0.1:{server.getsockname()[1]}/v1", "model": "tiny"}
+        written = {"asked": {"corpus": "phantom", "writer": writer}}
+        asking = study(
+            concepts={"written": written},
+            pair_sets={"asked": {"corpus": "asked", "generator": "diffusion"}},
+            sources={"asked": {"asked": 1}},
+        )
+        (row,) = doctor.network(asking)
+        assert row.verdict == "ok" and row.what == "concepts.written.asked.writer.url"
+    (row,) = doctor.network(asking)
+    assert row.verdict == "missing" and "does not answer" in row.found and "start it" in row.remedy
 
 
 def test_the_demo_lacks_no_file_here(monkeypatch):

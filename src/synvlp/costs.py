@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from synvlp import kinds, quality
+from synvlp import kinds
 from synvlp.encoders.trainer import Training
 from synvlp.generators import autoencoder, diffusion
 from synvlp.store import files
-from synvlp.study import Study
+from synvlp.study import Study, quality
 
 RATES = files.read_json(Path(__file__).with_name("rates.json"))
 

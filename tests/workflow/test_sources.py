@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from synvlp import sources
-from synvlp.study import Study, StudyError, overlaid
+from synvlp.study import Study, StudyError, overlaid, sources
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())

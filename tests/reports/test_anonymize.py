@@ -213,3 +213,34 @@ def test_text_outside_spans_is_untouched(text):
     assert re.fullmatch("(.+?)".join([*out, re.escape(text[at:])]), new, re.DOTALL)
     assert len(examples) == len(spotted)
     assert not {"Quist", "Okri", "Tamsel", "0045612", "482-0931"} & set(re.findall(r"[\w-]+", new))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Seen by Dr.\r\nGarcia", ["Garcia"]),
+        ("Seen by Dr. Jane\r\nOkafor today", ["Jane", "Okafor"]),
+        ("Seen by Dr. Jane\rOkafor today", ["Jane", "Okafor"]),
+        ("Normal.\r\nJKM/abc\r\n", ["JKM", "abc"]),
+        ("Normal.\r\ntranscribed by jkm\r\n", ["jkm"]),
+        ("Dr.\u00a0Smith agrees", ["Smith"]),
+        ("Patient:\u00a0Okafor, Chidi", ["Okafor", "Chidi"]),
+        ("MRN:\u00a012345", ["12345"]),
+        ("Patient:\u202fOkafor,\u2003Chidi", ["Okafor", "Chidi"]),
+        ("\ufeffDr. Smi\u00adth agrees", ["Smith", "Smi\u00adth"]),
+    ],
+)
+def test_odd_spaces_and_line_ends_hide_no_identifier(tmp_path, text, names):
+    outputs = outputs_of(tmp_path)
+    anonymize.run(anonymize.Settings(), inputs_of(tmp_path / "in", {"s1": ("p1", text)}), outputs)
+    assert not [name for name in names if re.search(rf"\b{name}\b", texts(outputs)["s1"])]
+
+
+def test_positions_are_those_in_the_normalized_text():
+    text = "\ufeffFINDINGS:\r\nSeen by Dr.\u00a0Okafor.\r\n"
+    plain = anonymize.normalized(text)
+    assert plain == "FINDINGS:\nSeen by Dr. Okafor.\n"
+    spotted = anonymize.Detector().find_all({"s": text}, "p")["s"]
+    assert [plain[span.start : span.end] for span in spotted] == ["Okafor"]
+    new, _ = anonymize.replace(text, spotted, Surrogates(SECRET.encode(), "p", "", 364, originals(plain, spotted)))
+    assert new.startswith("FINDINGS:\nSeen by Dr. ") and new.endswith(".\n")

@@ -244,3 +244,47 @@ def test_positions_are_those_in_the_normalized_text():
     assert [plain[span.start : span.end] for span in spotted] == ["Okafor"]
     new, _ = anonymize.replace(text, spotted, Surrogates(SECRET.encode(), "p", "", 364, originals(plain, spotted)))
     assert new.startswith("FINDINGS:\nSeen by Dr. ") and new.endswith(".\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Dr. John XXXX Smith agrees", "John Smith"),
+        ("Patient: SMITH, XXXX", "SMITH"),
+        ("Patient: XXXX, Jane", "Jane"),
+        ("Patient: ___ Okafor", "Okafor"),
+        ("Patient: [**Last Name 12**], Okafor", "Okafor"),
+        ("signed by: Jane XXXX, MD", "Jane"),
+        ("signed by: ___ Okafor, MD", "Okafor"),
+        ("Dr. ___ Smith notified of the result", "Smith"),
+        ("Dr. ___ ___ Smith notified of the result", "Smith"),
+        ("Discussed with XXXX Okafor by telephone", "Okafor"),
+        ("Wishard XXXX Hospital", "Wishard"),
+        ("MRN 12345XXXX", "12345"),
+        ("Dr. XXXX-Okafor agrees", "Okafor"),
+    ],
+)
+def test_what_a_marker_leaves_of_an_identifier_is_replaced(tmp_path, text, left):
+    spotted = anonymize.Detector().find_all({"s": text}, "p")["s"]
+    assert " ".join(text[span.start : span.end] for span in spotted) == left
+    outputs = outputs_of(tmp_path)
+    anonymize.run(anonymize.Settings(), inputs_of(tmp_path / "in", {"s1": ("p1", text)}), outputs)
+    assert not set(left.split()) & set(re.findall(r"\w+", texts(outputs)["s1"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Discussed with Dr. XXXX. Lungs are clear.",
+        "Dr. XXXX was notified. The heart is normal.",
+        "Mr. XXXX Right lung is clear.",
+        "Seen by Dr. ___ at 3 pm.",
+        "Transferred from XXXX Hospital; XXXX Medical Center.",
+        "Dr. XXXX Swan-Ganz catheter. Patient: XXXX",
+        "XXXX XXXX and lateral. MRN XXXX. Kerley XXXX lines. The patient XXXX has a XXXX catheter.",
+        "Signed by XXXX, MD. Dictated by: XXXX",
+        "Patient: XXXX Young male. Patient: XXXX\nSternotomy wires.",
+    ],
+)
+def test_a_marker_makes_no_identifier_of_what_follows(text):
+    assert anonymize.Detector().find_all({"s": text}, "p")["s"] == []

@@ -7,6 +7,7 @@ sex of first names and, per patient, the intervals between dates. All choices co
 the content of the file `key` and appears nowhere else.
 """
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ class Detector:
         self._model = _classifier(folder, threshold) if folder else None
 
     def find(self, text: str) -> list[Span]:
-        """The spans of one report, overlapping as the detectors gave them; none lies inside an old marker.
+        """The spans of one report, overlapping as the detectors gave them; none reaches into an old marker.
 
         Positions are those in the `normalized` text.
         """
@@ -169,8 +170,31 @@ def _context(text: str, side: int) -> str:
 
 
 def _outside_markers(text: str, found: list[Span]) -> list[Span]:
+    """The spans, cut at old markers: what is left of a name beside one is a name still."""
     holes = [match.span() for match in markers.MARKER.finditer(text)]
-    return [span for span in found if not any(start < span.end and span.start < end for start, end in holes)]
+    return [piece for span in found for piece in _pieces(text, span, holes)]
+
+
+def _pieces(text: str, span: Span, holes: list[tuple[int, int]]) -> Iterator[Span]:
+    """What markers leave of a span: all of it where there are none, else each piece that may identify."""
+    inside = [(start, end) for start, end in holes if start < span.end and span.start < end]
+    if not inside:
+        yield span
+        return
+    starts = [span.start, *(end for _, end in inside)]
+    ends = [*(start for start, _ in inside), span.end]
+    for start, end in zip(starts, ends, strict=True):
+        letters = [place for place in range(start, end) if text[place].isalnum()]
+        if letters and _identifies(text[letters[0] : letters[-1] + 1], span.category):
+            yield dataclasses.replace(span, start=letters[0], end=letters[-1] + 1)
+
+
+def _identifies(piece: str, category: str) -> bool:
+    """Whether a piece of an identifier says something: of a place, the everyday words (Hospital) do not."""
+    if category not in {"hospital", "address"} or re.search(r"\d", piece):
+        return True
+    kinds = words.single_words("hospital_words")
+    return not all(word.lower() in kinds or words.is_vocabulary(word) for word in re.findall(r"[^\W\d_]+", piece))
 
 
 def _certain_names(texts: dict[str, str], found: dict[str, list[Span]]) -> dict[str, str]:

@@ -8,7 +8,7 @@ the less can speak against.
 import re
 from collections.abc import Iterator
 
-from synvlp.reports import dates, spans
+from synvlp.reports import dates, markers, spans
 from synvlp.reports.lexicons import words
 from synvlp.reports.spans import Span
 
@@ -20,6 +20,7 @@ _PARTICLE = re.compile(
     r"la|le|ter|ten|af|abu|st\.?)(?:[ \t]+|-)(?=[^\W\d_])",
     re.IGNORECASE,
 )
+_HIDDEN = "\0"  # a part of a name that a marker of an earlier de-identification stands for
 _SUFFIX = re.compile(r",?[ \t]*(?:Jr|Sr|II|III|IV)\b\.?", re.IGNORECASE)
 _INITIAL = re.compile(r"[^\W\d_]\.(?![^\W\d_]{2})|[A-Z]\b(?![.'’:=-])")
 _CREDENTIAL_WORDS = (
@@ -167,6 +168,12 @@ def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | N
     loud = spans.shouting(spans.line_of(text, start))
     at, end, parts = start, None, []
     while len(parts) < 6:
+        marker = markers.MARKER.match(text, at)
+        if marker:  # hides a part of the name, of which the rest is still to be read
+            parts.append(_HIDDEN)
+            at = (_SPACE if label else _GAP).match(text, marker.end()).end()
+            at = _SPACE.match(text, at + 1).end() if text[at : at + 1] == "," else at
+            continue
         particle = _PARTICLE.match(text, at)
         if particle and _is_particle(text, particle):
             at = particle.end()
@@ -186,7 +193,7 @@ def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | N
         at = _next(text, at, label, parts)
         if at is None:
             break
-    if end is None or all(len(part.strip(".")) == 1 for part in parts):
+    if end is None or all(len(part.strip(".")) == 1 for part in parts if part != _HIDDEN):
         return None
     return _without_role(text, start, end)
 
@@ -253,8 +260,8 @@ def _fits(text: str, at: int, parts: list[str], strong: bool, loud: bool) -> boo
     capital, known, listed = name[0].isupper(), words.is_vocabulary(name), words.is_listed_name(name)
     if _hospital_follows(text, word.end()):
         return False
-    if not parts:
-        return _begins(text, word, strong, loud, capital, known, listed)
+    if set(parts) <= {_HIDDEN}:  # behind a marker, the words before it speak for less
+        return _begins(text, word, strong and not parts, loud, capital, known, listed)
     if not capital:
         return strong and not known and parts[-1].islower() and len(name) > 2
     if name.isupper() and len(name) <= 4 and known and not loud:
@@ -360,7 +367,8 @@ def _list_of(
 
 def _is_field(text: str, start: int, end: int) -> bool:
     """Whether what was read after a label is a name and not the beginning of a sentence."""
-    read_words = [word.group() for word in spans.WORD.finditer(text, start, end)]
+    found = [word.group() for word in spans.WORD.finditer(text, start, end)]
+    read_words = [word for word in found if not markers.MARKER.fullmatch(word)]
     if any(not words.is_vocabulary(word) and not words.is_eponym(word) for word in read_words if len(word) > 1):
         return True
     if any(words.is_listed_name(word) for word in read_words):

@@ -288,3 +288,24 @@ def test_what_a_marker_leaves_of_an_identifier_is_replaced(tmp_path, text, left)
 )
 def test_a_marker_makes_no_identifier_of_what_follows(text):
     assert anonymize.Detector().find_all({"s": text}, "p")["s"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [
+        ("DOB: 03/04/1932\nExam date: 3/20/2019.\nComparison: 3/20.", 2019),
+        ("Exam date: 3/20/2019. Date of birth 03/04/1932. Born on 3/4/1932.", 2019),
+        ("Comparison: 12/30/2018. Exam date: 1/2/2020. Seen 1/3.", 2020),
+        ("DOB: 03/04/1932. Seen 3/20.", anonymize._DEFAULT_YEAR),
+    ],
+)
+def test_a_birth_gives_no_year_to_dates_without_one(text, year):
+    assert anonymize._year_of(text) == year
+
+
+def test_the_weekday_of_a_date_without_year_is_that_of_the_exam_year():
+    text = "DOB: 03/04/1932\nExam date: 3/20/2019.\nComparison: 3/20. Wednesday 3/20."
+    spotted = anonymize.Detector().find_all({"s": text}, "p")["s"]
+    new, _ = anonymize.replace(text, spotted, Surrogates(SECRET.encode(), "p", "", 364, []))
+    exam = pd.Timestamp(re.search(r"Exam date: ([\d/]+)", new).group(1))
+    assert f"{exam.day_name()} {exam.month}/{exam.day}." in new

@@ -25,6 +25,9 @@ from synvlp.store import files, tables
 
 _KEY_BYTES = 16  # fewer could be tried out: the offsets of dates tell a wrong key from the right one
 _DEFAULT_YEAR = 2019  # for dates of reports in which no date names a year
+_BIRTH = re.compile(
+    r"\b(?:dob|d\.o\.b|birth[ \t]?date|date of birth|birth(?:day)?|born)\b[^\w\n]*(?:(?:on|is|was|in)\W+)*$", re.I
+)
 _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _UNSEEN = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
@@ -149,7 +152,7 @@ def replace(text: str, found: list[Span], surrogates: Surrogates) -> tuple[str, 
     Text outside the spans stays as it is, but for being `normalized`.
     """
     text = normalized(text)
-    year = next((date.year for date in dates.find(text) if date.year), _DEFAULT_YEAR)
+    year = _year_of(text)
     # Longer names first: they tell which of their words is the first name.
     order = sorted(found, key=lambda span: (span.start - span.end, span.start))
     new = {span: surrogates.of(text, span, year) for span in order}
@@ -160,6 +163,12 @@ def replace(text: str, found: list[Span], surrogates: Surrogates) -> tuple[str, 
         examples.append((span.category, f"{before}[{new[span]}]{after}".strip()))
         at = span.end
     return "".join([*out, text[at:]]), examples
+
+
+def _year_of(text: str) -> int:
+    """The year that dates without one are taken to be of: the latest that the report names, births left out."""
+    named = [date.year for date in dates.find(text) if date.year and not _BIRTH.search(text[: date.start])]
+    return max(named, default=_DEFAULT_YEAR)
 
 
 def _context(text: str, side: int) -> str:

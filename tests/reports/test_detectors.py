@@ -158,3 +158,37 @@ def test_detection_takes_time_in_proportion_to_length(detector):
     start = time.process_time()
     found(detector, text)
     assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "Findings discussed by telephone with ⟦Garcia⟧.",
+        "Findings were reported by phone to ⟦Okafor⟧ (ICU).",
+        "Result communicated by phone to ⟦JANE MILLER⟧.",
+        "DISCUSSED BY PHONE WITH ⟦JOHN PARK⟧",
+        "This was relayed by phone to ⟦Will Stone⟧.",
+        "Results called by ⟦Okafor⟧.",
+        "Physician notified: ⟦Okafor⟧",
+        "Discussed over the telephone with ⟦Okafor⟧.",
+        "Discussed by phone at 14:05 with ⟦Okafor⟧.",
+        "Communicated via secure chat to ⟦Okafor⟧.",
+        "Discussed by ⟦Okafor⟧ with the family.",
+    ],
+)
+def test_finds_whom_a_result_was_told_in_whichever_way(detector, marked):
+    text = re.sub("[⟦⟧]", "", marked)
+    names = [text[span.start : span.end] for span in found(detector, text) if span.category == "doctor"]
+    assert names == re.findall("⟦(.*?)⟧", marked)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Discussed by phone with Radiology. Reported by telephone to the ordering physician.",
+        "Called by the nurse. Notified: none. Physician notified: unknown. Contacted: the clinic.",
+        "Findings notified: No acute disease. Called: Pneumonia.",
+    ],
+)
+def test_finds_nobody_where_nobody_is_told(detector, line):
+    assert [line[span.start : span.end] for span in found(detector, line)] == []

@@ -44,6 +44,10 @@ _EPONYM_NOUN = re.compile(
     r"physician|physicians|hospital|clinic|center|centre|medical|chest|et al)\b",
     re.IGNORECASE,
 )
+# First names that are everyday words, and in no list for that: names before a surname only.
+_GIVEN = frozenset(
+    "art bill chase chip dean drew faith gay gene grant guy hope jack joy mark miles pat ray rich rob sue will".split()
+)
 
 _HOSPITAL_WORD = re.compile(
     r" (?:Memorial|General|Regional|Community|University|Medical(?! [Rr]ec)|Hospital|Clinic|Health)\b"
@@ -79,21 +83,29 @@ _DOCTOR_LABEL = re.compile(
 )
 _PATIENT_TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Mx|Miss|Mister|Madam|Mme|Master|Señora?|Herr|Frau)\b\.?", re.IGNORECASE)
 _DOCTOR_TITLE = re.compile(r"\b(?:Drs?|Doctors?|Prof|Professor)\b\.?", re.IGNORECASE)
+# By which way, and when, something was said: between the verb and the "with" or "to" that a name follows.
+_HOW = (
+    r"(?:[ \t\n]+(?:directly|verbally|personally|urgently|in[ \t]+person|"
+    r"(?:by|over|via|on|through)[ \t]+(?:the[ \t]+)?(?:tele)?phone(?:[ \t]+call)?|"
+    r"(?:by|via|over)[ \t]+(?:pager|page|text|fax|e-?mail|secure[ \t]+(?:chat|message|messaging|text)|epic|vocera)|"
+    r"at[ \t]+\d{1,2}:?\d{2}(?:[ \t]*(?:hours|hrs|[ap]\.?m\b\.?))?|today|yesterday))*"
+)
 _BY = re.compile(
     rf"\b(?:(?:signed|dictated|read|reviewed|interpreted|approved|verified|authenticated|transcribed|finalized|"
     rf"reported|"
     rf"authored|co-?signed|performed|ordered|requested|referred|seen|evaluated|examined|placed|inserted|confirmed|"
     rf"acknowledged|supervised|attested|typed|entered|made|given|received|discussed|communicated|notified|informed|"
-    rf"relayed)"
-    rf"[ \t\n]+(?:electronically[ \t]+)?by|(?:discussed|reviewed|communicated|shared|spoke|spoken|conferred|"
+    rf"relayed|called|phoned|telephoned|paged)"
+    rf"[ \t\n]+(?:electronically[ \t]+)?by(?![ \t\n]+(?:the[ \t]+)?(?:(?:tele)?phone|pager|page|text|fax|e-?mail|"
+    rf"secure)\b)|"
+    rf"(?:discussed|reviewed|communicated|shared|spoke|spoken|conferred|"
     rf"consulted|conveyed|"
-    rf"telephoned|conversation|discussion|consultation|results|findings|contact|communication)(?:[ \t\n]+(?:directly|"
-    rf"verbally|in[ \t]+person|"
-    rf"by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|via[ \t]+(?:tele)?phone|personally))?[ \t\n]+with|"
+    rf"telephoned|conversation|discussion|consultation|results|findings|contact|communication){_HOW}[ \t\n]+with|"
     rf"(?:communicated|called|reported|relayed|conveyed|"
     rf"telephoned|phoned|given|sent|provided|faxed|paged|delivered|transmitted|passed|addressed|referred|told|"
-    rf"communication|verbally)(?:[ \t\n]+(?:directly|verbally|by[ \t]+(?:tele)?phone|over[ \t]+the[ \t]+phone|"
-    rf"in[ \t]+person))?[ \t\n]+to|"
+    rf"communication|verbally|spoke|spoken){_HOW}[ \t\n]+to|"
+    rf"(?:notified|informed|alerted|contacted|paged|called|discussed[ \t]+with|reported[ \t]+to|called[ \t]+to|"
+    rf"communicated[ \t]+to)[ \t]*:|"
     rf"notified|informed|alerted|contacted|paged|telephoned|per|attention|reached|told|dictated|thank(?:s| you),?)"
     rf"[ \t\n]+"
     rf"(?:(?:the|our|his|her|covering|on-call|ordering|referring|primary|treating|responsible|caring)"
@@ -287,12 +299,23 @@ def _begins(text: str, word: re.Match, strong: bool, loud: bool, capital: bool, 
     if words.is_eponym(name) and (_EPONYM_NOUN.match(text, word.end()) or not listed):
         return False
     if known:
-        return listed and not loud and not _EPONYM_NOUN.match(text, word.end())
+        given = listed or (name.lower() in _GIVEN and _surname_follows(text, word.end()))
+        return given and not loud and not _EPONYM_NOUN.match(text, word.end())
     if name.isupper() and len(name) <= 4 and not listed:
         # An acronym (PACU), unless a line of capitals goes on with another word that has no meaning.
         follower = _word(text, _SPACE.match(text, word.end()).end()) if loud else None
         return follower is not None and not words.is_vocabulary(follower.group())
     return True
+
+
+def _surname_follows(text: str, at: int) -> bool:
+    """Whether a capitalised word comes next that is a name before anything else."""
+    word = _word(text, _SPACE.match(text, at).end())
+    if word is None or word.start() == at or not word.group()[0].isupper():
+        return False
+    return words.is_listed_name(word.group()) or not (
+        words.is_vocabulary(word.group()) or words.is_eponym(word.group()) or _is_acronym(word.group())
+    )
 
 
 def _hospital_follows(text: str, at: int) -> bool:
@@ -439,12 +462,14 @@ def _after_verbs(text: str) -> Iterator[Span]:
         for match in rule.finditer(text):
             start = match.end()
             end = read(text, start, strong=False, label=False)
-            if end is not None and not _is_sentence_start(text, start):
+            if end is not None and not _is_sentence_start(text, start, within=":"):
                 yield from _span(text, start, end, category, "verb", True)
 
 
-def _is_sentence_start(text: str, start: int) -> bool:
-    return not text[:start].strip() or text[:start].rstrip()[-1] in ".!?:" or text[:start].endswith("\n")
+def _is_sentence_start(text: str, start: int, within: str = "") -> bool:
+    """Whether a sentence begins at `start`; behind the signs of `within` none does."""
+    before = text[:start].rstrip()
+    return not before or (before[-1] in ".!?:" and before[-1] not in within) or text[:start].endswith("\n")
 
 
 def _beside_ages_and_acts(text: str) -> Iterator[Span]:

@@ -192,3 +192,51 @@ def test_finds_whom_a_result_was_told_in_whichever_way(detector, marked):
 )
 def test_finds_nobody_where_nobody_is_told(detector, line):
     assert [line[span.start : span.end] for span in found(detector, line)] == []
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "Dr. ⟦Do Kim⟧ agrees.",
+        "Read by Dr. ⟦An Nguyen⟧",
+        "Seen by Dr. ⟦He Wang⟧.",
+        "Dr. ⟦See⟧ was told.",
+        "DR. ⟦STRONG⟧ AGREES.",
+        "DR. ⟦BRIGHT⟧ NOTIFIED OF RESULT",
+        "discussed with dr. ⟦stone⟧ today",
+        "dr. ⟦green⟧ was notified",
+        "seen by dr. ⟦an nguyen⟧ and dr. ⟦john stone⟧",
+        "patient ⟦john smith⟧ presents",
+        "discussed with ⟦jane doe⟧",
+        "discussed with ⟦jane⟧ about this",
+        "Dr. ⟦Smith⟧ & ⟦Long⟧ agree.",
+        "Drs. ⟦Smith⟧ and ⟦Long⟧ agree. Dr. ⟦Okafor⟧ and ⟦Young⟧.",
+        "Mr. ⟦Okafor⟧ was seen. We saw that ⟦okafor⟧ moved.",
+        "Seen by Dr. ⟦O'Brien-Smith⟧. The read of ⟦O'Brien⟧ and ⟦Smith⟧, and of ⟦O’Brien-Smith⟧ and ⟦O’Brien⟧.",
+        "Dr. ⟦Okafor⟧\nLungs are clear.",
+    ],
+)
+def test_a_title_makes_a_name_of_nearly_any_word(detector, marked):
+    text = re.sub("[⟦⟧]", "", marked)
+    assert [text[span.start : span.end] for span in found(detector, text)] == re.findall("⟦(.*?)⟧", marked)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SEEN BY DR. NOTIFIED OF RESULT. DR. WILL CALL BACK.",
+        "the dr. will see him. the dr. ordered a film. the dr. may come",
+        "DR. TO REVIEW AT THE OFFICE",
+        "MR CHEST WITHOUT CONTRAST. DR CHEST 2 VIEWS.",
+        "MR Angiography of the chest. DR Chest. History of MS. Stable lesions.",
+        "HISTORY OF MS. STABLE LESIONS.",
+        "patient may go. patient long term care. discussed with patient at length",
+    ],
+)
+def test_a_title_makes_no_name_of_acts_and_techniques(detector, line):
+    assert [line[span.start : span.end] for span in found(detector, line)] == []
+
+
+def test_a_propagated_eponym_in_lower_case_stays_a_device(detector):
+    text = "Mr. Foley was seen. foley in place, foley catheter."
+    assert [text[span.start : span.end] for span in found(detector, text)] == ["Foley"]

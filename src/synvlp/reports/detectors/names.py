@@ -46,8 +46,19 @@ _EPONYM_NOUN = re.compile(
 )
 # First names that are everyday words, and in no list for that: names before a surname only.
 _GIVEN = frozenset(
-    "art bill chase chip dean drew faith gay gene grant guy hope jack joy mark miles pat ray rich rob sue will".split()
+    {"art", "bill", "chase", "chip", "dean", "drew", "faith", "gay", "gene", "grant", "guy", "hope", "jack", "joy"}
+    | {"mark", "miles", "pat", "ray", "rich", "rob", "sue", "will"}
 )
+# Surnames among the words that begin no name: they do behind a title.
+_SHORT_SURNAMES = frozenset({"an", "do", "he", "na", "see"})
+# What follows "DR." in a line of capitals and is no name.
+_ACTS_OF_DOCTORS = frozenset(
+    {"about", "agrees", "alerted", "appointment", "aware", "called", "can", "clinic", "concerning", "consulted"}
+    | {"contacted", "could", "did", "does", "follow", "followup", "informed", "notified", "office", "order", "ordered"}
+    | {"orders", "paged", "reached", "recommends", "regarding", "reports", "requested", "requests", "returned"}
+    | {"reviewed", "said", "should", "states", "told", "visit", "wants", "will", "would"}
+)
+_PLACEHOLDERS = frozenset({"doe", "roe"})
 
 _HOSPITAL_WORD = re.compile(
     r" (?:Memorial|General|Regional|Community|University|Medical(?! [Rr]ec)|Hospital|Clinic|Health)\b"
@@ -90,6 +101,8 @@ _HOW = (
     r"(?:by|via|over)[ \t]+(?:pager|page|text|fax|e-?mail|secure[ \t]+(?:chat|message|messaging|text)|epic|vocera)|"
     r"at[ \t]+\d{1,2}:?\d{2}(?:[ \t]*(?:hours|hrs|[ap]\.?m\b\.?))?|today|yesterday))*"
 )
+_NO_TITLES = frozenset({"DR", "MR", "MS", "MS."})  # radiography, resonance, sclerosis, before a word that is no name
+_PLAIN_TITLES = frozenset({"Dr", "Drs", "Mr", "Mrs"})  # in capitals they may be techniques: DR, MR
 _BY = re.compile(
     rf"\b(?:(?:signed|dictated|read|reviewed|interpreted|approved|verified|authenticated|transcribed|finalized|"
     rf"reported|"
@@ -154,6 +167,8 @@ _SLASHED = re.compile(r"(?m)(?:^|[ \t])([A-Z]{2,3})[/:]([A-Za-z]{2,3})[ \t]*$")
 _CREDENTIAL_AFTER = re.compile(rf"(?:[ \t]*,[ \t]*|[ \t]+)(?-i:{_CREDENTIAL_WORDS})(?![\w])(?![ \t]+\d{{5}})")
 _PLAIN = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
 _PAIR = re.compile(rf"\b({_PLAIN})[ \t]+(?:([A-Z])\.?[ \t]+)?({_PLAIN})\b")
+_LOWER = re.compile(r"([a-z]{2,})\b(?:[ \t]+(?:[a-z]\b\.?[ \t]+)?([a-z]{2,}(?:['-][a-z]+)*)\b)?")
+_NAME = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _RUN = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*|[.,]|[ \t]+")
 
 
@@ -168,7 +183,7 @@ def find(text: str) -> Iterator[Span]:
     yield from _full_names(text)
 
 
-def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | None:
+def read(text: str, start: int, *, strong: bool, label: bool = False, titled: bool = False) -> int | None:
     """The end of the name that begins at `start`, or None if none begins there.
 
     Args:
@@ -176,6 +191,7 @@ def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | N
         start: where the name would begin, white space skipped.
         strong: the words before leave no doubt, so that vocabulary (Stone, Young) is taken for a name too.
         label: the name stands in a field ("Patient: LAST, FIRST"), so that a comma may join its parts.
+        titled: a title stands before it, so that hardly any word is none.
     """
     loud = spans.shouting(spans.line_of(text, start))
     at, end, parts = start, None, []
@@ -194,7 +210,7 @@ def read(text: str, start: int, *, strong: bool, label: bool = False) -> int | N
         if initial and (parts or _continues(text, initial.end(), strong)):
             at = end = initial.end()
             parts.append(initial.group())
-        elif word and _fits(text, at, parts, strong, loud):
+        elif word and (_fits(text, at, parts, strong, loud) or (titled and not parts and _bears_title(text, word))):
             at = end = word.end()
             parts.append(word.group())
         else:
@@ -275,7 +291,8 @@ def _fits(text: str, at: int, parts: list[str], strong: bool, loud: bool) -> boo
     if set(parts) <= {_HIDDEN}:  # behind a marker, the words before it speak for less
         return _begins(text, word, strong and not parts, loud, capital, known, listed)
     if not capital:
-        return strong and not known and parts[-1].islower() and len(name) > 2
+        surname = low in words.lowered("surnames") and words.is_first_name(parts[-1])
+        return strong and (surname or not known) and parts[-1].islower() and len(name) > 2
     if name.isupper() and len(name) <= 4 and known and not loud:
         return False
     if known and _EPONYM_NOUN.match(text, word.end()) and not listed:
@@ -283,6 +300,8 @@ def _fits(text: str, at: int, parts: list[str], strong: bool, loud: bool) -> boo
     if not known:
         return True
     given_only = sum(len(part.strip(".")) > 1 for part in parts) == 1 and not loud
+    if not listed and text[:at].rstrip(" \t").endswith("\n"):  # Dr. Okafor, and below: Lungs are clear
+        return False
     return (listed or given_only) and (not loud or listed) and low not in _CALENDAR
 
 
@@ -308,10 +327,22 @@ def _begins(text: str, word: re.Match, strong: bool, loud: bool, capital: bool, 
     return True
 
 
-def _surname_follows(text: str, at: int) -> bool:
-    """Whether a capitalised word comes next that is a name before anything else."""
+def _bears_title(text: str, word: re.Match) -> bool:
+    """Whether a word that has another meaning too is a name behind "Dr." or "Mr."."""
+    low = word.group().lower()
+    if _hospital_follows(text, word.end()) or text[word.end() : word.end() + 1].isdigit():
+        return False
+    if low in _SHORT_SURNAMES:
+        return word.group()[0].isupper() or _surname_follows(text, word.end(), capital=False)
+    if low in words.lowered("not_names") or low in _ACTS_OF_DOCTORS or low in _CALENDAR:
+        return False
+    return word.group()[0].isupper() or low in words.lowered("surnames")
+
+
+def _surname_follows(text: str, at: int, capital: bool = True) -> bool:
+    """Whether a word comes next, capitalised unless `capital` is False, that is a name before anything else."""
     word = _word(text, _SPACE.match(text, at).end())
-    if word is None or word.start() == at or not word.group()[0].isupper():
+    if word is None or word.start() == at or (capital and not word.group()[0].isupper()):
         return False
     return words.is_listed_name(word.group()) or not (
         words.is_vocabulary(word.group()) or words.is_eponym(word.group()) or _is_acronym(word.group())
@@ -356,18 +387,33 @@ def _after_titles(text: str) -> Iterator[Span]:
             start = _GAP.match(text, match.end()).end()
             if start == match.end() and not match.group().endswith("."):
                 continue
+            word = _word(text, start)
+            if match.group() in _NO_TITLES and word and _only_word(word.group()):
+                continue
             many = match.group().lower().startswith(("drs", "doctors"))
             if category == "patient" and re.match(r"ms\b[. ]+(?:is|was|patient)", text[match.start() :], re.IGNORECASE):
                 continue
-            yield from _list_of(text, start, category, "title", many=many)
+            titled = match.group().endswith(".") or match.group() in _PLAIN_TITLES
+            yield from _list_of(text, start, category, "title", many=many, titled=titled)
+
+
+def _only_word(word: str) -> bool:
+    return words.is_vocabulary(word) and not words.is_listed_name(word)
 
 
 def _list_of(
-    text: str, start: int, category: str, detector: str, *, label: bool = False, many: bool = False
+    text: str,
+    start: int,
+    category: str,
+    detector: str,
+    *,
+    label: bool = False,
+    many: bool = False,
+    titled: bool = False,
 ) -> Iterator[Span]:
     """The name at `start`, and those that are joined to it by "and", "/" or ";"."""
     while True:
-        end = read(text, start, strong=True, label=label)
+        end = read(text, start, strong=True, label=label, titled=titled)
         if label and end is not None and not _is_field(text, start, end):
             end = None
         if end is None:
@@ -378,14 +424,20 @@ def _list_of(
             + (r"|,[ \t]+(?:and[ \t]+)?" if many else "")
             + r")(?:Drs?\.?[ \t]+)?"
         ).match(text, end)
-        if joint is None or not text[joint.end() : joint.end() + 1].isupper():
+        if joint is None or not _goes_on(text, joint, many):
             return
-        follower = _word(text, joint.end())
-        if follower is None or (
-            words.is_vocabulary(follower.group()) and not (many and words.is_listed_name(follower.group()))
-        ):
-            return
-        start = joint.end()
+        start, titled = joint.end(), False
+
+
+def _goes_on(text: str, joint: re.Match, many: bool) -> bool:
+    """Whether another name stands behind a joint such as "and"."""
+    word = _word(text, joint.end())
+    if word is None or not word.group()[0].isupper():
+        return False
+    if not words.is_vocabulary(word.group()):
+        return True
+    sure = many or "&" in joint.group() or re.match(r"[ \t]*(?:[.,;:)]|$)", text[word.end() :])
+    return bool(sure) and words.is_listed_name(word.group())
 
 
 def _is_field(text: str, start: int, end: int) -> bool:
@@ -462,8 +514,20 @@ def _after_verbs(text: str) -> Iterator[Span]:
         for match in rule.finditer(text):
             start = match.end()
             end = read(text, start, strong=False, label=False)
+            end = _lower_name(text, start) if end is None else end
             if end is not None and not _is_sentence_start(text, start, within=":"):
                 yield from _span(text, start, end, category, "verb", True)
+
+
+def _lower_name(text: str, start: int) -> int | None:
+    """The end of a name in lower case at `start`: a first name, and the surname behind it."""
+    match = _LOWER.match(text, start)
+    if match is None or not words.is_first_name(match.group(1)) or words.is_vocabulary(match.group(1)):
+        return None
+    last = match.group(2) or ""
+    other = words.is_vocabulary(last) or last in words.lowered("not_names")
+    named = last in words.lowered("surnames") | _PLACEHOLDERS or not other
+    return match.end(2) if last and named else match.end(1)
 
 
 def _is_sentence_start(text: str, start: int, within: str = "") -> bool:
@@ -542,28 +606,35 @@ def propagate(text: str, names: dict[str, str]) -> Iterator[Span]:
 
     Args:
         text: a report of the same patient.
-        names: each certain name (whole, or one word of it) in lower case, and its category.
+        names: each certain name (whole, or one word of it, see `parts`), and its category.
     """
-    for match in re.finditer(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*", text):
+    for match in _NAME.finditer(text):
         name = re.sub(r"['’]s$", "", match.group())
-        category = names.get(name.lower())
-        if (
-            category is None
-            or not name[0].isupper()
-            or (_EPONYM_NOUN.match(text, match.end()) and words.is_eponym(name))
-        ):
+        category = names.get(_folded(name))
+        if category is None or (_EPONYM_NOUN.match(text, match.end()) and words.is_eponym(name)):
             continue
-        loud = spans.shouting(spans.line_of(text, match.start()))
-        if words.is_vocabulary(name) and (
-            loud or name.isupper() or _is_sentence_start(text, match.start()) or not words.is_listed_name(name)
-        ):
-            continue
-        yield Span(match.start(), match.start() + len(name), category, "known name")
+        if _is_mention(text, match.start(), name):
+            yield Span(match.start(), match.start() + len(name), category, "known name")
+
+
+def _is_mention(text: str, start: int, name: str) -> bool:
+    """Whether a known name that stands at `start` means the person there and not the word."""
+    if not name[0].isupper():
+        return len(name) >= 4 and not words.is_vocabulary(name) and not words.is_eponym(name)
+    if not words.is_vocabulary(name):
+        return True
+    loud = spans.shouting(spans.line_of(text, start)) or name.isupper()
+    return words.is_listed_name(name) and not loud and not _is_sentence_start(text, start)
 
 
 def parts(name: str) -> Iterator[str]:
-    """The words of a name, in lower case, that may be looked for by themselves."""
-    for word in re.finditer(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*", name):
-        low = word.group().lower()
-        if len(low) >= 3 and not re.fullmatch(r"jr|sr|iii|van|von|der|den|del|dos|bin|ibn", low):
-            yield low
+    """The words of a name, double names also by halves, in lower case, that may be looked for by themselves."""
+    for word in _NAME.finditer(name):
+        whole = _folded(word.group())
+        for low in dict.fromkeys([whole, *whole.split("-")]):
+            if len(low) >= 3 and not re.fullmatch(r"jr|sr|iii|van|von|der|den|del|dos|bin|ibn", low):
+                yield low
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("’", "'")

@@ -240,3 +240,45 @@ def test_a_title_makes_no_name_of_acts_and_techniques(detector, line):
 def test_a_propagated_eponym_in_lower_case_stays_a_device(detector):
     text = "Mr. Foley was seen. foley in place, foley catheter."
     assert [text[span.start : span.end] for span in found(detector, text)] == ["Foley"]
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "⟦SMITH,JOHN A⟧ 1234567 03/04/1932 M",
+        "⟦MILLER, JANE A⟧   MRN 1234567   DOB 03/04/1932",
+        "⟦Okafor, Jane⟧\nMRN 1234567",
+        "⟦Smith, John⟧ (MRN 1234567)",
+        "⟦JANE MILLER⟧   MRN 1234567",
+        "⟦JANE Q MILLER⟧ | DOB 03/04/1932",
+        "PATIENT NAME: ⟦DOE JANE Q⟧",
+        "MRN 1234567 ⟦QUEZADA, XIOMARA JANE⟧",
+        "⟦DE SILVA, JANE⟧  MRN 1234567",
+        "⟦STONE, ROSE⟧ 1234567",
+        "⟦Smith, John⟧\nCHEST TWO VIEWS",
+        "Exam of ⟦Okafor, Mary Ann⟧ (DOB 03/04/1932)",
+        "⟦QUEZADA^XIOMARA^M⟧",
+    ],
+)
+def test_finds_a_patient_without_a_label_in_a_header(detector, marked):
+    text = re.sub("[⟦⟧]", "", marked)
+    names = [text[span.start : span.end] for span in found(detector, text) if span.category == "patient"]
+    assert names == re.findall("⟦(.*?)⟧", marked)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CHEST, PA AND LATERAL   MRN 1234567   DOB 03/04/1932",
+        "CHEST TWO VIEWS   MRN 1234567",
+        "PORTABLE CHEST MRN 1234567 DOB 03/04/1932",
+        "ATELECTASIS, PNEUMONIA  MRN 1234567",
+        "Swan-Ganz, Dobhoff  MRN 1234567",
+        "Kerley, Hampton hump, Swan-Ganz. MRN 1234567",
+        "Heart size, hilum and pleura are normal. Right, left.",
+        "MRN 1234567. Heart normal, Lungs clear, Bones intact.",
+        "AUSTIN MOORE PROSTHESIS   MRN 1234567",
+    ],
+)
+def test_a_header_makes_no_name_of_clinical_words(detector, line):
+    assert [line[span.start : span.end] for span in found(detector, line) if span.category == "patient"] == []

@@ -170,6 +170,18 @@ _PAIR = re.compile(rf"\b({_PLAIN})[ \t]+(?:([A-Z])\.?[ \t]+)?({_PLAIN})\b")
 _LOWER = re.compile(r"([a-z]{2,})\b(?:[ \t]+(?:[a-z]\b\.?[ \t]+)?([a-z]{2,}(?:['-][a-z]+)*)\b)?")
 _NAME = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _RUN = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*|[.,]|[ \t]+")
+_LAST_FIRST = re.compile(rf"(?<![\w'’^-])({_PLAIN}(?:[ \t]{_PLAIN})?),[ \t]?({_PLAIN})\b(?!['’-])")
+_MIDDLE = re.compile(rf"[ \t](?:([A-Z])\b\.?(?![\w'’-])|({_PLAIN})\b)")
+_FIRST_LAST = re.compile(rf"(?m)^[ \t]*({_PLAIN})[ \t](?:[A-Z]\b\.?[ \t])?({_PLAIN})\b")
+# As DICOM writes names: LAST^FIRST^MIDDLE
+_CARETS = re.compile(r"(?<![\w^])[^\W\d_]{2,}(?:['’ -][^\W\d_]+){0,3}\^[^\W\d_]{2,}(?:\^[^\W\d_]+)*")
+_NUMBER_OF_PATIENT = re.compile(
+    r"\b(?:mrn|m\.r\.n|dob|d\.o\.b|date[ \t]+of[ \t]+birth|birth[ \t]?date|med(?:ical)?[ \t.]*rec\w*|record|ssn|"
+    r"acc(?:ession|ount|t)?|pid|patient[ \t]+id)\b|(?<![\d.])\d{6,}(?!\d)",
+    re.IGNORECASE,
+)
+_FIELD_END = re.compile(r"[ \t]*(?:$|\n|[|;(]|[ \t]{2}|\d{6}|(?-i:MRN|DOB|M\.R\.N|D\.O\.B))")
+_NEAR = 40  # characters between a name and the number of a record or the date of birth
 
 
 def find(text: str) -> Iterator[Span]:
@@ -181,6 +193,7 @@ def find(text: str) -> Iterator[Span]:
     yield from _beside_ages_and_acts(text)
     yield from _initials(text)
     yield from _full_names(text)
+    yield from _headers(text)
 
 
 def read(text: str, start: int, *, strong: bool, label: bool = False, titled: bool = False) -> int | None:
@@ -210,7 +223,7 @@ def read(text: str, start: int, *, strong: bool, label: bool = False, titled: bo
         if initial and (parts or _continues(text, initial.end(), strong)):
             at = end = initial.end()
             parts.append(initial.group())
-        elif word and (_fits(text, at, parts, strong, loud) or (titled and not parts and _bears_title(text, word))):
+        elif word and (_fits(text, at, parts, strong, loud) or (not parts and _may_begin(text, word, label, titled))):
             at = end = word.end()
             parts.append(word.group())
         else:
@@ -325,6 +338,15 @@ def _begins(text: str, word: re.Match, strong: bool, loud: bool, capital: bool, 
         follower = _word(text, _SPACE.match(text, word.end()).end()) if loud else None
         return follower is not None and not words.is_vocabulary(follower.group())
     return True
+
+
+def _may_begin(text: str, word: re.Match, label: bool, titled: bool) -> bool:
+    """Whether a word of another meaning begins a name for its label (DOE JANE) or its title."""
+    if label and word.group().isupper() and word.group().lower() not in words.lowered("not_names"):
+        given = _word(text, _SPACE.match(text, word.end()).end())
+        if given and words.is_first_name(given.group()) and not words.is_vocabulary(given.group()):
+            return text[word.end() : given.start()] == " "
+    return titled and _bears_title(text, word)
 
 
 def _bears_title(text: str, word: re.Match) -> bool:
@@ -595,6 +617,71 @@ def _full_names(text: str) -> Iterator[Span]:
         ):
             certain = words.is_first_name(first)
             yield from _span(text, match.start(), match.end(), "patient", "pair", certain)
+
+
+def _headers(text: str) -> Iterator[Span]:
+    """Names that no label leads to but that stand as in a header: LAST, FIRST; FIRST LAST; LAST^FIRST."""
+    for match in _CARETS.finditer(text):
+        yield from _span(text, *match.span(), "patient", "header", True)
+    for match in _LAST_FIRST.finditer(text):
+        end = _middle_end(text, match.end())
+        start = next((start for start in _surnames(match) if _heads(text, start, match, end)), None)
+        if start is not None:
+            yield from _span(text, start, end, "patient", "header", True)
+    for match in _FIRST_LAST.finditer(text):
+        first, last = match.groups()
+        field = _FIELD_END.match(text, match.end()) and _number_near(text, match.end(), match.end())
+        given = words.is_first_name(first) and not words.is_vocabulary(first)
+        if field and given and not _only_word(last) and (words.is_listed_name(last) or not _is_place(last)):
+            yield from _span(text, match.start(1), match.end(), "patient", "header", True)
+
+
+def _middle_end(text: str, at: int) -> int:
+    """Where a name ends of which the first name ends at `at`: behind its middle name or initial, if it has one."""
+    middle = _MIDDLE.match(text, at)
+    own = middle and (middle.group(1) or (words.is_first_name(middle.group(2)) and middle.group(2)[0].isupper()))
+    return middle.end() if own else at
+
+
+def _surnames(match: re.Match) -> Iterator[int]:
+    """Where the surname before a comma may begin: with the word before it (De Silva), or with it alone."""
+    yield match.start()
+    if " " in match.group(1) or "\t" in match.group(1):
+        yield match.end(1) - len(match.group(1).split()[-1])
+
+
+def _heads(text: str, start: int, match: re.Match, end: int) -> bool:
+    """Whether LAST, FIRST from `start` to `end` is a patient's name, by its words and by what stands beside it."""
+    last, first = text[start : match.end(1)].split(), match.group(2)
+    if not all(word[0].isupper() for word in (*last, first)) or _EPONYM_NOUN.match(text, end):
+        return False
+    if any(word.lower() in words.lowered("not_names") or word.lower() in _CALENDAR for word in (*last, first)):
+        return False
+    begins = bool(re.search(r"(?:^|\n|[|\d][ \t]|[ \t]{2})[ \t]*$", text[max(0, start - _NEAR) : start]))
+    near = _number_near(text, start, end)
+    given, word = words.is_first_name(first), words.is_vocabulary(first)
+    known = any(_only_word(part) for part in last)
+    if near and given:
+        return not known or (begins and not word)
+    unknown = not known and not any(_has_other_sense(part) for part in last)
+    if near and begins:  # neither has another meaning
+        return unknown and not word and not _has_other_sense(first) and min(len(first), len(last[-1])) > 3
+    return begins and unknown and given and not word and bool(_FIELD_END.match(text, end))
+
+
+def _has_other_sense(name: str) -> bool:
+    """Whether a name that no list has stands for a sign, a maker or a place."""
+    return not words.is_listed_name(name) and (words.is_eponym(name) or _is_place(name))
+
+
+def _is_place(word: str) -> bool:
+    return any(word.lower() in words.single_words(places) for places in ("cities", "states"))
+
+
+def _number_near(text: str, start: int, end: int) -> bool:
+    """Whether a patient's number or birth stands shortly before `start` or behind `end`."""
+    behind = _NUMBER_OF_PATIENT.search(text[end : end + _NEAR])
+    return bool(behind or _NUMBER_OF_PATIENT.search(text[max(0, start - _NEAR) : start]))
 
 
 def _is_title(word: str) -> bool:

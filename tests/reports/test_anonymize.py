@@ -262,6 +262,9 @@ def test_positions_are_those_in_the_normalized_text():
         ("Wishard XXXX Hospital", "Wishard"),
         ("MRN 12345XXXX", "12345"),
         ("Dr. XXXX-Okafor agrees", "Okafor"),
+        ("Seen by Dr. Okafor XXXX Heart is normal", "Okafor"),
+        ("Jane ___ Okafor, MD", "Jane Okafor"),
+        ("Jane [**Initial**] Okafor is a 45-year-old woman", "Jane Okafor"),
     ],
 )
 def test_what_a_marker_leaves_of_an_identifier_is_replaced(tmp_path, text, left):
@@ -283,6 +286,7 @@ def test_what_a_marker_leaves_of_an_identifier_is_replaced(tmp_path, text, left)
         "Dr. XXXX Swan-Ganz catheter. Patient: XXXX",
         "XXXX XXXX and lateral. MRN XXXX. Kerley XXXX lines. The patient XXXX has a XXXX catheter.",
         "Signed by XXXX, MD. Dictated by: XXXX",
+        "Lungs XXXX, MD. Normal XXXX was reviewed.",
         "Patient: XXXX Young male. Patient: XXXX\nSternotomy wires.",
     ],
 )

@@ -201,6 +201,7 @@ def test_finds_nobody_where_nobody_is_told(detector, line):
         "Read by Dr. ⟦An Nguyen⟧",
         "Seen by Dr. ⟦He Wang⟧.",
         "Dr. ⟦See⟧ was told.",
+        "Dr. ⟦To Nguyen⟧ was told. Dr. No fever.",
         "DR. ⟦STRONG⟧ AGREES.",
         "DR. ⟦BRIGHT⟧ NOTIFIED OF RESULT",
         "discussed with dr. ⟦stone⟧ today",

@@ -51,6 +51,7 @@ _GIVEN = frozenset(
 )
 # Surnames among the words that begin no name: they do behind a title.
 _SHORT_SURNAMES = frozenset({"an", "do", "he", "na", "see"})
+_GIVEN_BEFORE = frozenset({"No", "On", "To"})  # names as well, if a surname comes next
 # What follows "DR." in a line of capitals and is no name.
 _ACTS_OF_DOCTORS = frozenset(
     {"about", "agrees", "alerted", "appointment", "aware", "called", "can", "clinic", "concerning", "consulted"}
@@ -169,7 +170,7 @@ _PLAIN = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
 _PAIR = re.compile(rf"\b({_PLAIN})[ \t]+(?:([A-Z])\.?[ \t]+)?({_PLAIN})\b")
 _LOWER = re.compile(r"([a-z]{2,})\b(?:[ \t]+(?:[a-z]\b\.?[ \t]+)?([a-z]{2,}(?:['-][a-z]+)*)\b)?")
 _NAME = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_RUN = re.compile(r"(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*|[.,]|[ \t]+")
+_RUN = re.compile(rf"{markers.MARKER.pattern}|(?:[^\W\d_]['’])?[^\W\d_]+(?:['’-][^\W\d_]+)*|[.,]|[ \t]+")
 _LAST_FIRST = re.compile(rf"(?<![\w'’^-])({_PLAIN}(?:[ \t]{_PLAIN})?),[ \t]?({_PLAIN})\b(?!['’-])")
 _MIDDLE = re.compile(rf"[ \t](?:([A-Z])\b\.?(?![\w'’-])|({_PLAIN})\b)")
 _FIRST_LAST = re.compile(rf"(?m)^[ \t]*({_PLAIN})[ \t](?:[A-Z]\b\.?[ \t])?({_PLAIN})\b")
@@ -312,7 +313,7 @@ def _fits(text: str, at: int, parts: list[str], strong: bool, loud: bool) -> boo
         return False
     if not known:
         return True
-    given_only = sum(len(part.strip(".")) > 1 for part in parts) == 1 and not loud
+    given_only = _HIDDEN not in parts and sum(len(part.strip(".")) > 1 for part in parts) == 1 and not loud
     if not listed and text[:at].rstrip(" \t").endswith("\n"):  # Dr. Okafor, and below: Lungs are clear
         return False
     return (listed or given_only) and (not loud or listed) and low not in _CALENDAR
@@ -356,6 +357,8 @@ def _bears_title(text: str, word: re.Match) -> bool:
         return False
     if low in _SHORT_SURNAMES:
         return word.group()[0].isupper() or _surname_follows(text, word.end(), capital=False)
+    if word.group() in _GIVEN_BEFORE:
+        return _surname_follows(text, word.end())
     if low in words.lowered("not_names") or low in _ACTS_OF_DOCTORS or low in _CALENDAR:
         return False
     return word.group()[0].isupper() or low in words.lowered("surnames")
@@ -464,14 +467,19 @@ def _goes_on(text: str, joint: re.Match, many: bool) -> bool:
 
 def _is_field(text: str, start: int, end: int) -> bool:
     """Whether what was read after a label is a name and not the beginning of a sentence."""
-    found = [word.group() for word in spans.WORD.finditer(text, start, end)]
-    read_words = [word for word in found if not markers.MARKER.fullmatch(word)]
+    read_words = _words_of(text, start, end)
     if any(not words.is_vocabulary(word) and not words.is_eponym(word) for word in read_words if len(word) > 1):
         return True
     if any(words.is_listed_name(word) for word in read_words):
         rest = text[end : end + 20]
         return bool(re.match(r"\s*(?:$|\n|[,;|(]|\.(?:\s|$)|\s{2,}|(?:MRN|DOB|Age|Sex|MD|M\.D)\b)", rest))
     return len(read_words) >= 2 and "," in text[start:end]
+
+
+def _words_of(text: str, start: int, end: int) -> list[str]:
+    """The words of a stretch of text, markers left out."""
+    found = (word.group() for word in spans.WORD.finditer(text, start, end))
+    return [word for word in found if not markers.MARKER.fullmatch(word)]
 
 
 def _before_credentials(text: str) -> Iterator[Span]:
@@ -493,7 +501,7 @@ def _read_back(text: str, end: int) -> int | None:
         if piece.end() != at:
             break
         at, token = piece.start(), piece.group()
-        if not token.strip():
+        if not token.strip() or markers.MARKER.fullmatch(token):
             continue
         if token == ".":
             if not re.search(r"(?:^|[^\w])[A-Z]$|\b(?:Jr|Sr)$", text[line_start:at]):
@@ -525,7 +533,7 @@ def _read_back(text: str, end: int) -> int | None:
             break
     if start is None or count == 0:
         return None
-    found = [word.group() for word in spans.WORD.finditer(text, start, end)]
+    found = _words_of(text, start, end)
     if all(words.is_vocabulary(word) and not words.is_listed_name(word) for word in found):
         return None
     return start
@@ -569,7 +577,7 @@ def _beside_ages_and_acts(text: str) -> Iterator[Span]:
         start = _read_back(text, word.end())
         if start is None or (words.is_eponym(word.group()) and not words.is_listed_name(word.group())):
             continue
-        named = [found.group() for found in spans.WORD.finditer(text, start, word.end())]
+        named = _words_of(text, start, word.end())
         unknown = any(not words.is_vocabulary(name) and not _is_acronym(name) for name in named)
         if unknown or (len(named) > 1 and words.is_first_name(named[0])):
             yield from _span(text, start, word.end(), "patient" if suffers else "doctor", "beside", True)

@@ -213,3 +213,103 @@ def test_text_outside_spans_is_untouched(text):
     assert re.fullmatch("(.+?)".join([*out, re.escape(text[at:])]), new, re.DOTALL)
     assert len(examples) == len(spotted)
     assert not {"Quist", "Okri", "Tamsel", "0045612", "482-0931"} & set(re.findall(r"[\w-]+", new))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Seen by Dr.\r\nGarcia", ["Garcia"]),
+        ("Seen by Dr. Jane\r\nOkafor today", ["Jane", "Okafor"]),
+        ("Seen by Dr. Jane\rOkafor today", ["Jane", "Okafor"]),
+        ("Normal.\r\nJKM/abc\r\n", ["JKM", "abc"]),
+        ("Normal.\r\ntranscribed by jkm\r\n", ["jkm"]),
+        ("Dr.\u00a0Smith agrees", ["Smith"]),
+        ("Patient:\u00a0Okafor, Chidi", ["Okafor", "Chidi"]),
+        ("MRN:\u00a012345", ["12345"]),
+        ("Patient:\u202fOkafor,\u2003Chidi", ["Okafor", "Chidi"]),
+        ("\ufeffDr. Smi\u00adth agrees", ["Smith", "Smi\u00adth"]),
+    ],
+)
+def test_odd_spaces_and_line_ends_hide_no_identifier(tmp_path, text, names):
+    outputs = outputs_of(tmp_path)
+    anonymize.run(anonymize.Settings(), inputs_of(tmp_path / "in", {"s1": ("p1", text)}), outputs)
+    assert not [name for name in names if re.search(rf"\b{name}\b", texts(outputs)["s1"])]
+
+
+def test_positions_are_those_in_the_normalized_text():
+    text = "\ufeffFINDINGS:\r\nSeen by Dr.\u00a0Okafor.\r\n"
+    plain = anonymize.normalized(text)
+    assert plain == "FINDINGS:\nSeen by Dr. Okafor.\n"
+    spotted = anonymize.Detector().find_all({"s": text}, "p")["s"]
+    assert [plain[span.start : span.end] for span in spotted] == ["Okafor"]
+    new, _ = anonymize.replace(text, spotted, Surrogates(SECRET.encode(), "p", "", 364, originals(plain, spotted)))
+    assert new.startswith("FINDINGS:\nSeen by Dr. ") and new.endswith(".\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Dr. John XXXX Smith agrees", "John Smith"),
+        ("Patient: SMITH, XXXX", "SMITH"),
+        ("Patient: XXXX, Jane", "Jane"),
+        ("Patient: ___ Okafor", "Okafor"),
+        ("Patient: [**Last Name 12**], Okafor", "Okafor"),
+        ("signed by: Jane XXXX, MD", "Jane"),
+        ("signed by: ___ Okafor, MD", "Okafor"),
+        ("Dr. ___ Smith notified of the result", "Smith"),
+        ("Dr. ___ ___ Smith notified of the result", "Smith"),
+        ("Discussed with XXXX Okafor by telephone", "Okafor"),
+        ("Wishard XXXX Hospital", "Wishard"),
+        ("MRN 12345XXXX", "12345"),
+        ("Dr. XXXX-Okafor agrees", "Okafor"),
+        ("Seen by Dr. Okafor XXXX Heart is normal", "Okafor"),
+        ("Jane ___ Okafor, MD", "Jane Okafor"),
+        ("Jane [**Initial**] Okafor is a 45-year-old woman", "Jane Okafor"),
+    ],
+)
+def test_what_a_marker_leaves_of_an_identifier_is_replaced(tmp_path, text, left):
+    spotted = anonymize.Detector().find_all({"s": text}, "p")["s"]
+    assert " ".join(text[span.start : span.end] for span in spotted) == left
+    outputs = outputs_of(tmp_path)
+    anonymize.run(anonymize.Settings(), inputs_of(tmp_path / "in", {"s1": ("p1", text)}), outputs)
+    assert not set(left.split()) & set(re.findall(r"\w+", texts(outputs)["s1"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Discussed with Dr. XXXX. Lungs are clear.",
+        "Dr. XXXX was notified. The heart is normal.",
+        "Mr. XXXX Right lung is clear.",
+        "Seen by Dr. ___ at 3 pm.",
+        "Transferred from XXXX Hospital; XXXX Medical Center.",
+        "Dr. XXXX Swan-Ganz catheter. Patient: XXXX",
+        "XXXX XXXX and lateral. MRN XXXX. Kerley XXXX lines. The patient XXXX has a XXXX catheter.",
+        "Signed by XXXX, MD. Dictated by: XXXX",
+        "Lungs XXXX, MD. Normal XXXX was reviewed.",
+        "Patient: XXXX Young male. Patient: XXXX\nSternotomy wires.",
+    ],
+)
+def test_a_marker_makes_no_identifier_of_what_follows(text):
+    assert anonymize.Detector().find_all({"s": text}, "p")["s"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [
+        ("DOB: 03/04/1932\nExam date: 3/20/2019.\nComparison: 3/20.", 2019),
+        ("Exam date: 3/20/2019. Date of birth 03/04/1932. Born on 3/4/1932.", 2019),
+        ("Comparison: 12/30/2018. Exam date: 1/2/2020. Seen 1/3.", 2020),
+        ("DOB: 03/04/1932. Seen 3/20.", anonymize._DEFAULT_YEAR),
+    ],
+)
+def test_a_birth_gives_no_year_to_dates_without_one(text, year):
+    assert anonymize._year_of(text) == year
+
+
+def test_the_weekday_of_a_date_without_year_is_that_of_the_exam_year():
+    text = "DOB: 03/04/1932\nExam date: 3/20/2019.\nComparison: 3/20. Wednesday 3/20."
+    spotted = anonymize.Detector().find_all({"s": text}, "p")["s"]
+    new, _ = anonymize.replace(text, spotted, Surrogates(SECRET.encode(), "p", "", 364, []))
+    exam = pd.Timestamp(re.search(r"Exam date: ([\d/]+)", new).group(1))
+    assert f"{exam.day_name()} {exam.month}/{exam.day}." in new

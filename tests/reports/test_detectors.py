@@ -158,3 +158,128 @@ def test_detection_takes_time_in_proportion_to_length(detector):
     start = time.process_time()
     found(detector, text)
     assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "Findings discussed by telephone with ⟦Garcia⟧.",
+        "Findings were reported by phone to ⟦Okafor⟧ (ICU).",
+        "Result communicated by phone to ⟦JANE MILLER⟧.",
+        "DISCUSSED BY PHONE WITH ⟦JOHN PARK⟧",
+        "This was relayed by phone to ⟦Will Stone⟧.",
+        "Results called by ⟦Okafor⟧.",
+        "Physician notified: ⟦Okafor⟧",
+        "Discussed over the telephone with ⟦Okafor⟧.",
+        "Discussed by phone at 14:05 with ⟦Okafor⟧.",
+        "Communicated via secure chat to ⟦Okafor⟧.",
+        "Discussed by ⟦Okafor⟧ with the family.",
+    ],
+)
+def test_finds_whom_a_result_was_told_in_whichever_way(detector, marked):
+    text = re.sub("[⟦⟧]", "", marked)
+    names = [text[span.start : span.end] for span in found(detector, text) if span.category == "doctor"]
+    assert names == re.findall("⟦(.*?)⟧", marked)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Discussed by phone with Radiology. Reported by telephone to the ordering physician.",
+        "Called by the nurse. Notified: none. Physician notified: unknown. Contacted: the clinic.",
+        "Findings notified: No acute disease. Called: Pneumonia.",
+    ],
+)
+def test_finds_nobody_where_nobody_is_told(detector, line):
+    assert [line[span.start : span.end] for span in found(detector, line)] == []
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "Dr. ⟦Do Kim⟧ agrees.",
+        "Read by Dr. ⟦An Nguyen⟧",
+        "Seen by Dr. ⟦He Wang⟧.",
+        "Dr. ⟦See⟧ was told.",
+        "Dr. ⟦To Nguyen⟧ was told. Dr. No fever.",
+        "DR. ⟦STRONG⟧ AGREES.",
+        "DR. ⟦BRIGHT⟧ NOTIFIED OF RESULT",
+        "discussed with dr. ⟦stone⟧ today",
+        "dr. ⟦green⟧ was notified",
+        "seen by dr. ⟦an nguyen⟧ and dr. ⟦john stone⟧",
+        "patient ⟦john smith⟧ presents",
+        "discussed with ⟦jane doe⟧",
+        "discussed with ⟦jane⟧ about this",
+        "Dr. ⟦Smith⟧ & ⟦Long⟧ agree.",
+        "Drs. ⟦Smith⟧ and ⟦Long⟧ agree. Dr. ⟦Okafor⟧ and ⟦Young⟧.",
+        "Mr. ⟦Okafor⟧ was seen. We saw that ⟦okafor⟧ moved.",
+        "Seen by Dr. ⟦O'Brien-Smith⟧. The read of ⟦O'Brien⟧ and ⟦Smith⟧, and of ⟦O’Brien-Smith⟧ and ⟦O’Brien⟧.",
+        "Dr. ⟦Okafor⟧\nLungs are clear.",
+    ],
+)
+def test_a_title_makes_a_name_of_nearly_any_word(detector, marked):
+    text = re.sub("[⟦⟧]", "", marked)
+    assert [text[span.start : span.end] for span in found(detector, text)] == re.findall("⟦(.*?)⟧", marked)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SEEN BY DR. NOTIFIED OF RESULT. DR. WILL CALL BACK.",
+        "the dr. will see him. the dr. ordered a film. the dr. may come",
+        "DR. TO REVIEW AT THE OFFICE",
+        "MR CHEST WITHOUT CONTRAST. DR CHEST 2 VIEWS.",
+        "MR Angiography of the chest. DR Chest. History of MS. Stable lesions.",
+        "HISTORY OF MS. STABLE LESIONS.",
+        "patient may go. patient long term care. discussed with patient at length",
+    ],
+)
+def test_a_title_makes_no_name_of_acts_and_techniques(detector, line):
+    assert [line[span.start : span.end] for span in found(detector, line)] == []
+
+
+def test_a_propagated_eponym_in_lower_case_stays_a_device(detector):
+    text = "Mr. Foley was seen. foley in place, foley catheter."
+    assert [text[span.start : span.end] for span in found(detector, text)] == ["Foley"]
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "⟦SMITH,JOHN A⟧ 1234567 03/04/1932 M",
+        "⟦MILLER, JANE A⟧   MRN 1234567   DOB 03/04/1932",
+        "⟦Okafor, Jane⟧\nMRN 1234567",
+        "⟦Smith, John⟧ (MRN 1234567)",
+        "⟦JANE MILLER⟧   MRN 1234567",
+        "⟦JANE Q MILLER⟧ | DOB 03/04/1932",
+        "PATIENT NAME: ⟦DOE JANE Q⟧",
+        "MRN 1234567 ⟦QUEZADA, XIOMARA JANE⟧",
+        "⟦DE SILVA, JANE⟧  MRN 1234567",
+        "⟦STONE, ROSE⟧ 1234567",
+        "⟦Smith, John⟧\nCHEST TWO VIEWS",
+        "Exam of ⟦Okafor, Mary Ann⟧ (DOB 03/04/1932)",
+        "⟦QUEZADA^XIOMARA^M⟧",
+    ],
+)
+def test_finds_a_patient_without_a_label_in_a_header(detector, marked):
+    text = re.sub("[⟦⟧]", "", marked)
+    names = [text[span.start : span.end] for span in found(detector, text) if span.category == "patient"]
+    assert names == re.findall("⟦(.*?)⟧", marked)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CHEST, PA AND LATERAL   MRN 1234567   DOB 03/04/1932",
+        "CHEST TWO VIEWS   MRN 1234567",
+        "PORTABLE CHEST MRN 1234567 DOB 03/04/1932",
+        "ATELECTASIS, PNEUMONIA  MRN 1234567",
+        "Swan-Ganz, Dobhoff  MRN 1234567",
+        "Kerley, Hampton hump, Swan-Ganz. MRN 1234567",
+        "Heart size, hilum and pleura are normal. Right, left.",
+        "MRN 1234567. Heart normal, Lungs clear, Bones intact.",
+        "AUSTIN MOORE PROSTHESIS   MRN 1234567",
+    ],
+)
+def test_a_header_makes_no_name_of_clinical_words(detector, line):
+    assert [line[span.start : span.end] for span in found(detector, line) if span.category == "patient"] == []

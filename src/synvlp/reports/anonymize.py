@@ -7,6 +7,7 @@ sex of first names and, per patient, the intervals between dates. All choices co
 the content of the file `key` and appears nowhere else.
 """
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ from synvlp.store import files, tables
 
 _KEY_BYTES = 16  # fewer could be tried out: the offsets of dates tell a wrong key from the right one
 _DEFAULT_YEAR = 2019  # for dates of reports in which no date names a year
+_BIRTH = re.compile(
+    r"\b(?:dob|d\.o\.b|birth[ \t]?date|date of birth|birth(?:day)?|born)\b[^\w\n]*(?:(?:on|is|was|in)\W+)*$", re.I
+)
+_LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_UNSEEN = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 
 
 class Settings(job.Settings):
@@ -48,7 +55,9 @@ class Inputs(job.Files):
 
 class Outputs(job.Files):
     anonymized: Path = job.file("anonymized reports (Parquet)")
-    found: Path = job.file("where identifiers stood in the raw reports: positions, no text (Parquet)")
+    found: Path = job.file(
+        "where identifiers stood in the raw reports, plain spaces and line ends put in: positions, no text (Parquet)"
+    )
     audit: Path = job.file("what was found and replaced, per category (JSON)")
     audit_table: Path = job.file("the same, for people (CSV)")
 
@@ -67,7 +76,11 @@ class Detector:
         self._model = _classifier(folder, threshold) if folder else None
 
     def find(self, text: str) -> list[Span]:
-        """The spans of one report, overlapping as the detectors gave them; none lies inside an old marker."""
+        """The spans of one report, overlapping as the detectors gave them; none reaches into an old marker.
+
+        Positions are those in the `normalized` text.
+        """
+        text = normalized(text)
         found = [Span(date.start, date.end, "date", "calendar", True) for date in dates.find(text)]
         for detector in (names, numbers, places, ages):
             found += detector.find(text)
@@ -76,12 +89,13 @@ class Detector:
         return _outside_markers(text, found)
 
     def find_all(self, texts: dict[str, str], patient: str) -> dict[str, list[Span]]:
-        """The spans of all reports of one patient, in order and without overlap.
+        """The spans of all reports of one patient, in order and without overlap, in the `normalized` texts.
 
         Args:
             texts: report of each study.
             patient: the patient's id, which may itself stand in a report.
         """
+        texts = {study: normalized(text) for study, text in texts.items()}
         found = {study: self.find(text) for study, text in texts.items()}
         known = _certain_names(texts, found)
         for study, text in texts.items():
@@ -110,7 +124,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     if settings.keep_markers:
         job.log.warning("ABLATION: marks of an earlier de-identification stay in these reports (keep_markers)")
     for patient, group in job.progress(patients, "patients", total=patients.ngroups):
-        texts = dict(zip(group["study_id"], group["text"], strict=True))
+        texts = dict(zip(group["study_id"], map(normalized, group["text"]), strict=True))
         spotted = detector.find_all(texts, patient)
         used = [text for study in texts for text in originals(texts[study], spotted[study])]
         surrogates = Surrogates(key, patient, sexes.get(patient, ""), settings.max_shift, used)
@@ -124,12 +138,21 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     _write(settings, outputs, rows, found, replaced, removed)
 
 
+def normalized(text: str) -> str:
+    """A report with `\\n` as its only line end, the plain space for all others, and no character that takes no room.
+
+    A name behind a no-break space or a Windows line end is one all the same, and the rules know the plain ones.
+    """
+    return _UNSEEN.sub("", _SPACE.sub(" ", _LINE_END.sub("\n", text)))
+
+
 def replace(text: str, found: list[Span], surrogates: Surrogates) -> tuple[str, list[tuple[str, str]]]:
     """A report with stand-ins at the spans, and per span its category and the stand-in in its context.
 
-    Text outside the spans stays as it is.
+    Text outside the spans stays as it is, but for being `normalized`.
     """
-    year = next((date.year for date in dates.find(text) if date.year), _DEFAULT_YEAR)
+    text = normalized(text)
+    year = _year_of(text)
     # Longer names first: they tell which of their words is the first name.
     order = sorted(found, key=lambda span: (span.start - span.end, span.start))
     new = {span: surrogates.of(text, span, year) for span in order}
@@ -142,6 +165,12 @@ def replace(text: str, found: list[Span], surrogates: Surrogates) -> tuple[str, 
     return "".join([*out, text[at:]]), examples
 
 
+def _year_of(text: str) -> int:
+    """The year that dates without one are taken to be of: the latest that the report names, births left out."""
+    named = [date.year for date in dates.find(text) if date.year and not _BIRTH.search(text[: date.start])]
+    return max(named, default=_DEFAULT_YEAR)
+
+
 def _context(text: str, side: int) -> str:
     """Up to two words beside a span, if they are everyday or clinical words in lower case; else nothing."""
     near = re.findall(r"\S+\s*$", text[-30:]) if side < 0 else re.findall(r"^\s*\S+", text[:30])
@@ -150,8 +179,31 @@ def _context(text: str, side: int) -> str:
 
 
 def _outside_markers(text: str, found: list[Span]) -> list[Span]:
+    """The spans, cut at old markers: what is left of a name beside one is a name still."""
     holes = [match.span() for match in markers.MARKER.finditer(text)]
-    return [span for span in found if not any(start < span.end and span.start < end for start, end in holes)]
+    return [piece for span in found for piece in _pieces(text, span, holes)]
+
+
+def _pieces(text: str, span: Span, holes: list[tuple[int, int]]) -> Iterator[Span]:
+    """What markers leave of a span: all of it where there are none, else each piece that may identify."""
+    inside = [(start, end) for start, end in holes if start < span.end and span.start < end]
+    if not inside:
+        yield span
+        return
+    starts = [span.start, *(end for _, end in inside)]
+    ends = [*(start for start, _ in inside), span.end]
+    for start, end in zip(starts, ends, strict=True):
+        letters = [place for place in range(start, end) if text[place].isalnum()]
+        if letters and _identifies(text[letters[0] : letters[-1] + 1], span.category):
+            yield dataclasses.replace(span, start=letters[0], end=letters[-1] + 1)
+
+
+def _identifies(piece: str, category: str) -> bool:
+    """Whether a piece of an identifier says something: of a place, the everyday words (Hospital) do not."""
+    if category not in {"hospital", "address"} or re.search(r"\d", piece):
+        return True
+    kinds = words.single_words("hospital_words")
+    return not all(word.lower() in kinds or words.is_vocabulary(word) for word in re.findall(r"[^\W\d_]+", piece))
 
 
 def _certain_names(texts: dict[str, str], found: dict[str, list[Span]]) -> dict[str, str]:

@@ -503,6 +503,79 @@ def test_one_bad_object_takes_its_image_out_of_the_set(folder, entry, annotation
     assert "x_0" in read.studies.index
 
 
+def test_a_duplicate_that_was_set_aside_leaves_no_mask(folder):
+    mask = np.zeros((30, 40), np.uint8)
+    for name, number in (("m1", 1), ("m2", 2)):
+        folder.save(f"masks/{name}.png", mask + number)
+    folder.rows[0]["lung_mask"] = "masks/m1.png"
+    folder.save("images/b.png", pixels(9))
+    folder.add("x_0", "p9", "images/b.png", "train", lung_mask="masks/m2.png")
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "duplicate id"
+    assert read.marks[["study_id", "category"]].values.tolist() == [["x_0", "right_lung"]]
+
+
+def test_masks_of_a_row_without_an_image_are_listed(folder):
+    folder.rows[4]["lung_mask"] = "masks/m.png"
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_text") == "mask without an image"
+    assert "x_text" in read.studies.index
+
+
+def test_a_copy_that_was_set_aside_takes_no_boxes(folder):
+    folder.add("y_0", "p9", "images/x_0.png", "test")
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert list(read.rejected["item"]) == ["y_0"]
+    assert list(read.marks["study_id"]) == ["x_0"]
+
+
+def test_boxes_of_a_duplicate_that_was_set_aside_go_to_nobody(folder):
+    folder.save("images/b.png", pixels(9))
+    folder.add("x_0", "p9", "images/b.png", "train")
+    folder.mark("finds.json", [("images/b.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "duplicate id"
+    assert read.marks.empty
+
+
+def test_all_studies_of_a_file_get_its_boxes(folder):
+    folder.add("y_0", "p1", "images/x_0.png", "train")
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    assert list(folder.read().marks["study_id"]) == ["x_0", "y_0"]
+
+
+def test_marks_of_no_image_are_listed(folder):
+    folder.mark("finds.json", [("", {}), ("any name", {"image_id": "x_text"})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("finds") == read.reason("x_text") == "image not in the manifest"
+
+
+def test_no_second_entry_stands_in_for_one_that_was_set_aside(folder):
+    entries = [("images/x_0.png", {}), ("images/x_0.png", {})]
+    folder.mark("finds.json", entries, [(0, {"bbox": [3, 10, 0, 5]}), (1, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "empty box; marked twice in set finds"
+    assert read.marks.empty
+
+
+def test_a_set_has_either_the_mask_or_the_coco_file(folder):
+    folder.save("masks/m.png", np.ones((30, 40), np.uint8))
+    folder.rows[0]["lung_mask"] = "masks/m.png"
+    folder.mark("lung_masks.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "marked twice in set lung_masks"
+    assert list(read.marks["category"]) == ["right_lung"]
+
+
 def test_wrong_coco_files(folder):
     folder.mark("a.json", [("images/x_0.png", {}), ("images/unknown.png", {}), ("images/x_0.png", {})], [])
     (folder.path / "coco/b.json").write_text("{")

@@ -489,6 +489,8 @@ def test_boxes_are_moved_with_their_image(folder):
         ({}, {"segmentation": {"size": [30, 40], "counts": "oo"}}, "malformed segmentation"),
         ({}, {"segmentation": [[1, 2, 3, 4]]}, "malformed segmentation: a polygon needs three points"),
         ({}, {"segmentation": 5}, "malformed segmentation"),
+        ({}, {"segmentation": [[50, 40, 60, 40, 60, 50]]}, "empty mask"),
+        ({}, {"segmentation": {"size": [30, 40], "counts": [1200]}}, "empty mask"),
     ],
 )
 def test_one_bad_object_takes_its_image_out_of_the_set(folder, entry, annotation, reason):
@@ -576,6 +578,26 @@ def test_a_set_has_either_the_mask_or_the_coco_file(folder):
     assert list(read.marks["category"]) == ["right_lung"]
 
 
+def test_images_with_one_coco_id_are_set_aside(folder):
+    entries = [(f"images/x_{number}.png", {"id": id}) for number, id in enumerate((1, 1, 3))]
+    good = {"bbox": [1, 1, 5, 5]}
+    folder.mark("finds.json", entries, [(0, good), (2, good)])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == read.reason("x_1") == "COCO id of several images"
+    assert list(read.marks["study_id"]) == ["x_2"]
+
+
+def test_categories_with_one_coco_id_make_the_file_unreadable(folder):
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})], ("opacity", "nodule"))
+    path = folder.path / "coco/finds.json"
+    path.write_text(path.read_text().replace('"id": 2, "name"', '"id": 1, "name"'))
+    folder.write()
+    read = folder.read()
+    assert read.reason("finds") == "unreadable COCO file: one id for several categories"
+    assert read.marks.empty
+
+
 def test_wrong_coco_files(folder):
     folder.mark("a.json", [("images/x_0.png", {}), ("images/unknown.png", {}), ("images/x_0.png", {})], [])
     (folder.path / "coco/b.json").write_text("{")
@@ -619,6 +641,14 @@ def test_polygons():
     assert mask[5:12, 5:15].all()
     assert not mask[:, 30:].any()
     assert mask[21, 24]
+
+
+def test_a_few_pixels_of_a_large_picture_are_not_lost():
+    mask = np.zeros((900, 1000), bool)
+    mask[460, 510] = True
+    small = checks.Fit(1000, 900, 32).mask(mask)
+    assert small.sum() == 1
+    assert small[15, 16]
 
 
 def test_boxes_and_masks_agree_after_resizing():

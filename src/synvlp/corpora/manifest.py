@@ -286,6 +286,8 @@ def _read_entry(reader: Reader, study_id: str, name: str, entry: coco.Marked) ->
     if (name, study_id) in reader.marked:
         raise Rejected(f"marked twice in set {name}")
     reader.marked.add((name, study_id))  # also if it is set aside: a second one would then be half of the truth
+    if entry.problem:
+        raise Rejected(entry.problem)
     fit = reader.fits[study_id]
     if (entry.width or fit.width, entry.height or fit.height) != (fit.width, fit.height):
         raise Rejected(f"image of another size: {entry.width} x {entry.height}, the file is {fit.width} x {fit.height}")

@@ -246,13 +246,16 @@ def saved(picture: Image.Image, kind: str) -> bytearray:
 
 
 def test_rare_kinds_of_broken_images_are_set_aside_too(folder):
-    avif, dds = (saved(Image.fromarray(pixels(9)), kind) for kind in ("AVIF", "DDS"))
+    avif, dds, tiff = (saved(Image.fromarray(pixels(9)), kind) for kind in ("AVIF", "DDS", "TIFF"))
     start = avif.index(b"mdat") + 4
     avif[start:] = bytes(len(avif) - start)
     dds[80:88] = (4).to_bytes(4, "little") + b"NONE"
+    place = tiff.index((273).to_bytes(2, "little") + (4).to_bytes(2, "little"))  # StripOffsets, a whole number
+    tiff[place + 2] = 7  # bytes
     cases = {
         "avif": (avif, "unreadable image: RuntimeError"),
         "dds": (dds, "unreadable image: NotImplementedError"),
+        "tiff": (tiff, "unreadable image: TypeError"),
         "lab": (
             saved(Image.new("LAB", (40, 40)), "TIFF"),
             "unreadable image: mode LAB, which Pillow cannot turn gray",

@@ -7,6 +7,7 @@ a whole raises JobError. Reasons are "kind" or "kind: detail", and never hold a 
 import csv
 import io
 import re
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from PIL import Image
 from synvlp.job import JobError
 
 csv.field_size_limit(2**24)
+# What Pillow raises for broken images. RuntimeError: a broken AVIF, and as NotImplementedError kinds of DDS and BLP
+# that Pillow does not know. TypeError, KeyError, IndexError, struct.error: it takes a header's values for what they
+# should be, and fails where it uses them, as for a TIFF that gives the place of its pixels as a fraction.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, TypeError, KeyError, IndexError, struct.error)
+_BROKEN += (Image.DecompressionBombError,)
 _CHECKSUM = re.compile(r"([0-9a-fA-F]{64}) [ *](.+?)\r?")
 
 
@@ -162,8 +168,7 @@ def _open(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-    # RuntimeError: a broken AVIF, and as NotImplementedError kinds of DDS and BLP that Pillow does not know.
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
+    except _BROKEN as error:
         raise Rejected(f"unreadable image: {type(error).__name__}") from error
     return image
 

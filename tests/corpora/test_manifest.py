@@ -440,6 +440,9 @@ def test_semantic_masks_are_named_by_their_classes(folder):
     (folder.path / "masks/semantic_classes.json").write_text("[1]")
     with pytest.raises(job.JobError, match="semantic_classes"):
         folder.read()
+    (folder.path / "masks/semantic_classes.json").write_text('{"0": "", "4": "clip", "7": ""}')
+    with pytest.raises(job.JobError, match="class 7 has no name"):
+        folder.read()
 
 
 def test_boxes_are_moved_with_their_image(folder):
@@ -598,6 +601,14 @@ def test_categories_with_one_coco_id_make_the_file_unreadable(folder):
     folder.write()
     read = folder.read()
     assert read.reason("finds") == "unreadable COCO file: one id for several categories"
+    assert read.marks.empty
+
+
+def test_objects_without_a_name_do_not_count_as_absent(folder):
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})], ("",))
+    folder.write()
+    read = folder.read()
+    assert read.reason("finds") == "unreadable COCO file: category without a name"
     assert read.marks.empty
 
 

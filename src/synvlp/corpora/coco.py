@@ -64,10 +64,12 @@ def read(path: Path) -> Iterator[Marked]:
 
 
 def _names(categories: list[dict[str, Any]]) -> dict[Any, str]:
-    """The categories' names by id. Raises Rejected for an id with two names."""
+    """The categories' names by id. Raises Rejected for an id with two names or none."""
     names: dict[Any, str] = {}
     for category in categories:
         name = str(category["name"])
+        if not name:  # in the corpus this says that there is no object
+            raise Rejected("unreadable COCO file: category without a name")
         if names.setdefault(category["id"], name) != name:
             raise Rejected("unreadable COCO file: one id for several categories")
     return names

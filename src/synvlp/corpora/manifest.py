@@ -220,9 +220,13 @@ def _classes(path: Path | None, default: dict[int, str]) -> dict[int, str]:
         return default
     try:
         named = json.loads(path.read_bytes().decode("utf-8-sig"))
-        return {int(number): str(name) for number, name in named.items()}
+        classes = {int(number): str(name) for number, name in named.items()}
     except (ValueError, AttributeError) as error:
         raise job.JobError(f'{path} is not JSON of the form {{"0": "background", "1": "right_lung"}}') from error
+    if nameless := [number for number, name in classes.items() if number and not name]:
+        # In the corpus no name says that there is no object.
+        raise job.JobError(f"{path}: class {nameless[0]} has no name")
+    return classes
 
 
 def _read_mask(reader: Reader, study_id: str, name: str, file: str, classes: dict[int, str]) -> None:

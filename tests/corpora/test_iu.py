@@ -118,6 +118,17 @@ def test_broken_reports_are_set_aside_and_the_rest_goes_on(tmp_path):
     }
 
 
+def test_repeated_rows_of_the_index_are_listed(tmp_path):
+    index = tmp_path / "index.csv"
+    index.write_text("uid,split\n1,val\n1,test\n")
+    archive = pack(tmp_path / "a.tgz", {"1.xml": report(1)})
+    studies, _, rejected = read(archive, index)
+    assert studies["split"].to_dict() == {"iu_1": "val"}
+    assert rejected.to_dict() == {"line 3": "duplicate id: 1"}
+    with pytest.raises(job.JobError, match="1 of 2 inputs were rejected"):
+        read(archive, index, max_rejected=0.1)
+
+
 def test_reports_that_the_index_does_not_know(tmp_path):
     archive = pack(tmp_path / "a.tgz", {"1.xml": report(1), "2.xml": report(2)})
     index = tmp_path / "index.csv"

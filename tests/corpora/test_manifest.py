@@ -246,13 +246,16 @@ def saved(picture: Image.Image, kind: str) -> bytearray:
 
 
 def test_rare_kinds_of_broken_images_are_set_aside_too(folder):
-    avif, dds = (saved(Image.fromarray(pixels(9)), kind) for kind in ("AVIF", "DDS"))
+    avif, dds, tiff = (saved(Image.fromarray(pixels(9)), kind) for kind in ("AVIF", "DDS", "TIFF"))
     start = avif.index(b"mdat") + 4
     avif[start:] = bytes(len(avif) - start)
     dds[80:88] = (4).to_bytes(4, "little") + b"NONE"
+    place = tiff.index((273).to_bytes(2, "little") + (4).to_bytes(2, "little"))  # StripOffsets, a whole number
+    tiff[place + 2] = 7  # bytes
     cases = {
         "avif": (avif, "unreadable image: RuntimeError"),
         "dds": (dds, "unreadable image: NotImplementedError"),
+        "tiff": (tiff, "unreadable image: TypeError"),
         "lab": (
             saved(Image.new("LAB", (40, 40)), "TIFF"),
             "unreadable image: mode LAB, which Pillow cannot turn gray",
@@ -437,6 +440,9 @@ def test_semantic_masks_are_named_by_their_classes(folder):
     (folder.path / "masks/semantic_classes.json").write_text("[1]")
     with pytest.raises(job.JobError, match="semantic_classes"):
         folder.read()
+    (folder.path / "masks/semantic_classes.json").write_text('{"0": "", "4": "clip", "7": ""}')
+    with pytest.raises(job.JobError, match="class 7 has no name"):
+        folder.read()
 
 
 def test_boxes_are_moved_with_their_image(folder):
@@ -489,6 +495,8 @@ def test_boxes_are_moved_with_their_image(folder):
         ({}, {"segmentation": {"size": [30, 40], "counts": "oo"}}, "malformed segmentation"),
         ({}, {"segmentation": [[1, 2, 3, 4]]}, "malformed segmentation: a polygon needs three points"),
         ({}, {"segmentation": 5}, "malformed segmentation"),
+        ({}, {"segmentation": [[50, 40, 60, 40, 60, 50]]}, "empty mask"),
+        ({}, {"segmentation": {"size": [30, 40], "counts": [1200]}}, "empty mask"),
     ],
 )
 def test_one_bad_object_takes_its_image_out_of_the_set(folder, entry, annotation, reason):
@@ -501,6 +509,107 @@ def test_one_bad_object_takes_its_image_out_of_the_set(folder, entry, annotation
     assert read.reason("x_0") == reason
     assert read.marks["study_id"].tolist() == ["x_1"]
     assert "x_0" in read.studies.index
+
+
+def test_a_duplicate_that_was_set_aside_leaves_no_mask(folder):
+    mask = np.zeros((30, 40), np.uint8)
+    for name, number in (("m1", 1), ("m2", 2)):
+        folder.save(f"masks/{name}.png", mask + number)
+    folder.rows[0]["lung_mask"] = "masks/m1.png"
+    folder.save("images/b.png", pixels(9))
+    folder.add("x_0", "p9", "images/b.png", "train", lung_mask="masks/m2.png")
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "duplicate id"
+    assert read.marks[["study_id", "category"]].values.tolist() == [["x_0", "right_lung"]]
+
+
+def test_masks_of_a_row_without_an_image_are_listed(folder):
+    folder.rows[4]["lung_mask"] = "masks/m.png"
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_text") == "mask without an image"
+    assert "x_text" in read.studies.index
+
+
+def test_a_copy_that_was_set_aside_takes_no_boxes(folder):
+    folder.add("y_0", "p9", "images/x_0.png", "test")
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert list(read.rejected["item"]) == ["y_0"]
+    assert list(read.marks["study_id"]) == ["x_0"]
+
+
+def test_boxes_of_a_duplicate_that_was_set_aside_go_to_nobody(folder):
+    folder.save("images/b.png", pixels(9))
+    folder.add("x_0", "p9", "images/b.png", "train")
+    folder.mark("finds.json", [("images/b.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "duplicate id"
+    assert read.marks.empty
+
+
+def test_all_studies_of_a_file_get_its_boxes(folder):
+    folder.add("y_0", "p1", "images/x_0.png", "train")
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    assert list(folder.read().marks["study_id"]) == ["x_0", "y_0"]
+
+
+def test_marks_of_no_image_are_listed(folder):
+    folder.mark("finds.json", [("", {}), ("any name", {"image_id": "x_text"})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("finds") == read.reason("x_text") == "image not in the manifest"
+
+
+def test_no_second_entry_stands_in_for_one_that_was_set_aside(folder):
+    entries = [("images/x_0.png", {}), ("images/x_0.png", {})]
+    folder.mark("finds.json", entries, [(0, {"bbox": [3, 10, 0, 5]}), (1, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "empty box; marked twice in set finds"
+    assert read.marks.empty
+
+
+def test_a_set_has_either_the_mask_or_the_coco_file(folder):
+    folder.save("masks/m.png", np.ones((30, 40), np.uint8))
+    folder.rows[0]["lung_mask"] = "masks/m.png"
+    folder.mark("lung_masks.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == "marked twice in set lung_masks"
+    assert list(read.marks["category"]) == ["right_lung"]
+
+
+def test_images_with_one_coco_id_are_set_aside(folder):
+    entries = [(f"images/x_{number}.png", {"id": id}) for number, id in enumerate((1, 1, 3))]
+    good = {"bbox": [1, 1, 5, 5]}
+    folder.mark("finds.json", entries, [(0, good), (2, good)])
+    folder.write()
+    read = folder.read()
+    assert read.reason("x_0") == read.reason("x_1") == "COCO id of several images"
+    assert list(read.marks["study_id"]) == ["x_2"]
+
+
+def test_categories_with_one_coco_id_make_the_file_unreadable(folder):
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})], ("opacity", "nodule"))
+    path = folder.path / "coco/finds.json"
+    path.write_text(path.read_text().replace('"id": 2, "name"', '"id": 1, "name"'))
+    folder.write()
+    read = folder.read()
+    assert read.reason("finds") == "unreadable COCO file: one id for several categories"
+    assert read.marks.empty
+
+
+def test_objects_without_a_name_do_not_count_as_absent(folder):
+    folder.mark("finds.json", [("images/x_0.png", {})], [(0, {"bbox": [1, 1, 5, 5]})], ("",))
+    folder.write()
+    read = folder.read()
+    assert read.reason("finds") == "unreadable COCO file: category without a name"
+    assert read.marks.empty
 
 
 def test_wrong_coco_files(folder):
@@ -546,6 +655,14 @@ def test_polygons():
     assert mask[5:12, 5:15].all()
     assert not mask[:, 30:].any()
     assert mask[21, 24]
+
+
+def test_a_few_pixels_of_a_large_picture_are_not_lost():
+    mask = np.zeros((900, 1000), bool)
+    mask[460, 510] = True
+    small = checks.Fit(1000, 900, 32).mask(mask)
+    assert small.sum() == 1
+    assert small[15, 16]
 
 
 def test_boxes_and_masks_agree_after_resizing():

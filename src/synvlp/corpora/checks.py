@@ -7,6 +7,7 @@ a whole raises JobError. Reasons are "kind" or "kind: detail", and never hold a 
 import csv
 import io
 import re
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from PIL import Image
 from synvlp.job import JobError
 
 csv.field_size_limit(2**24)
+# What Pillow raises for broken images. RuntimeError: a broken AVIF, and as NotImplementedError kinds of DDS and BLP
+# that Pillow does not know. TypeError, KeyError, IndexError, struct.error: it takes a header's values for what they
+# should be, and fails where it uses them, as for a TIFF that gives the place of its pixels as a fraction.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, TypeError, KeyError, IndexError, struct.error)
+_BROKEN += (Image.DecompressionBombError,)
 _CHECKSUM = re.compile(r"([0-9a-fA-F]{64}) [ *](.+?)\r?")
 
 
@@ -162,8 +168,7 @@ def _open(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-    # RuntimeError: a broken AVIF, and as NotImplementedError kinds of DDS and BLP that Pillow does not know.
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
+    except _BROKEN as error:
         raise Rejected(f"unreadable image: {type(error).__name__}") from error
     return image
 
@@ -192,20 +197,25 @@ class Fit:
         """uint8 (height, width) to uint8 (size, size): area-averaged when it shrinks, bicubic when it grows."""
         shrinks = self.size < max(self.width, self.height)
         method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-        return self._place(Image.fromarray(pixels).resize(self.inner, method))
+        return self._place(np.asarray(Image.fromarray(pixels).resize(self.inner, method)))
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
         """bool (height, width) to bool (size, size); what is there stays there, be it ever so small.
 
-        Raises Rejected for a mask of another size than the picture's.
+        Raises Rejected for a mask of another size than the picture's and for an empty one.
         """
         if mask.shape != (self.height, self.width):
             raise Rejected(
                 f"mask of another size: {mask.shape[1]} x {mask.shape[0]} on an image of {self.width} x {self.height}"
             )
+        if not mask.any():
+            raise Rejected("empty mask")
         levels = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
-        placed = self._place(levels.resize(self.inner, Image.Resampling.BOX))
-        return placed >= max(1, min(128, int(placed.max())))
+        small = np.asarray(levels.resize(self.inner, Image.Resampling.BOX))
+        if not small.any():  # a few pixels of a large picture: less than one level, in eight bits rounded to none
+            small = np.asarray(Image.fromarray(mask.astype(np.float32)).resize(self.inner, Image.Resampling.BOX))
+            small = np.where(small == small.max(), 255, 0)
+        return self._place(small) >= min(128, int(small.max()))
 
     def box(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """A box (x, y, width, height) of the picture, in pixels of the square.
@@ -231,11 +241,11 @@ class Fit:
             (bottom - top) * down,
         )
 
-    def _place(self, image: Image.Image) -> np.ndarray:
+    def _place(self, levels: np.ndarray) -> np.ndarray:
         square = np.zeros((self.size, self.size), np.uint8)
         x, y = self.offset
         width, height = self.inner
-        square[y : y + height, x : x + width] = np.asarray(image)
+        square[y : y + height, x : x + width] = levels
         return square
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ class Marked:
     width: int | None
     height: int | None
     objects: tuple[tuple[str, dict[str, Any]], ...]  # category name, annotation
+    problem: str = ""  # why the image cannot be used, or ""
 
 
 def set_name(path: Path) -> str:
@@ -35,14 +37,17 @@ def read(path: Path) -> Iterator[Marked]:
     """Yield the images of a COCO file with their annotations. Raises Rejected if it is none."""
     try:
         content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        names = _names(content["categories"])
         objects: dict[Any, list] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
             objects[annotation["image_id"]].append((names[annotation["category_id"]], annotation))
         images = content["images"]
+        uses = Counter(image["id"] for image in images)
     except UnicodeDecodeError as error:
         raise Rejected(f"unreadable COCO file: byte {error.start} is not UTF-8") from error
     except (ValueError, RecursionError) as error:
+        if isinstance(error, Rejected):
+            raise
         raise Rejected("unreadable COCO file: not JSON") from error
     except (KeyError, TypeError) as error:
         raise Rejected(f"unreadable COCO file: missing or unknown {error}") from error
@@ -53,7 +58,21 @@ def read(path: Path) -> Iterator[Marked]:
             image.get("width"),
             image.get("height"),
             tuple(objects[image["id"]]),
+            # Whose the annotations are cannot be told.
+            "" if uses[image["id"]] == 1 else "COCO id of several images",
         )
+
+
+def _names(categories: list[dict[str, Any]]) -> dict[Any, str]:
+    """The categories' names by id. Raises Rejected for an id with two names or none."""
+    names: dict[Any, str] = {}
+    for category in categories:
+        name = str(category["name"])
+        if not name:  # in the corpus this says that there is no object
+            raise Rejected("unreadable COCO file: category without a name")
+        if names.setdefault(category["id"], name) != name:
+            raise Rejected("unreadable COCO file: one id for several categories")
+    return names
 
 
 def box_of(annotation: dict[str, Any]) -> tuple[float, float, float, float] | None:

@@ -38,9 +38,9 @@ class Outputs(corpus.Outputs):
 
 def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     """Read the archive. Raises JobError if archive or index is unusable or too much was set aside."""
-    index = _read_index(inputs.index or [])
     read, identities = corpus.Corpus(), checks.Identities()
-    total = 0
+    index = _read_index(read, inputs.index or [])
+    repeated, total = len(read.rejected), 0
     for name, data in job.progress(_members(inputs.archive), "reports"):
         total += 1
         try:
@@ -53,7 +53,7 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
         found = {study["study_id"] for study in read.studies} | {f"iu_{row['item']}" for row in read.rejected}
         job.log.info("%d rows of the index have no report", sum(f"iu_{uid}" not in found for uid in index))
     read.write(outputs)
-    job.check_rejected(len(read.rejected), total, settings.max_rejected, outputs.rejected)
+    job.check_rejected(len(read.rejected), total + repeated, settings.max_rejected, outputs.rejected)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes | None]]:
@@ -74,8 +74,8 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes | None]]:
         raise job.JobError(f"{archive} is not a whole .tgz archive ({type(error).__name__}); fetch it again") from error
 
 
-def _read_index(paths: list[Path]) -> dict[str, Row] | None:
-    """The rows of the index by uid; of a uid's rows the first."""
+def _read_index(read: corpus.Corpus, paths: list[Path]) -> dict[str, Row] | None:
+    """The rows of the index by uid; of a uid's rows the first, and the others are set aside."""
     if len(paths) > 1:
         raise job.JobError(f"index is one file, not {len(paths)}")
     if not paths:
@@ -83,7 +83,12 @@ def _read_index(paths: list[Path]) -> dict[str, Row] | None:
     rows = checks.read_csv(paths[0], ["uid"], INDEX_HINT)
     if broken := [row for row in rows if row.problem]:
         raise job.JobError(f"{paths[0]}, line {broken[0].line}: {broken[0].problem}; {INDEX_HINT}")
-    return {row.get("uid"): row for row in reversed(rows)}
+    index: dict[str, Row] = {}
+    for row in rows:
+        if index.setdefault(row.get("uid"), row) is not row:
+            # By its line: under the uid it would pass for a report that was set aside.
+            read.reject(f"line {row.line}", paths[0].name, f"duplicate id: {row.get('uid')}")
+    return index
 
 
 def _read_report(

@@ -9,7 +9,7 @@ goes on.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -66,8 +66,10 @@ class Reader:
     identities: checks.Identities
     fits: dict[str, Fit]  # study id -> how its image lies in the stored one
     pictures: dict[str, tuple[str, str]]  # group of equal pictures -> first study, its split
-    ids: set[str]  # of all rows, also of those that were set aside
-    known: dict[str, str]  # image file -> study id, likewise
+    accepted: list[Row] = field(default_factory=list)
+    files: dict[str, list[str]] = field(default_factory=dict)  # image file -> ids of the studies that show it
+    aside: set[str] = field(default_factory=set)  # ids and image files of rows that were set aside
+    marked: set[tuple[str, str]] = field(default_factory=set)  # annotation set, study id
     lost: int = 0  # rows that were set aside because something is wrong with them
     unlisted: int = 0  # files that SHA256SUMS does not list
 
@@ -98,17 +100,15 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
     folder = inputs.manifest.parent
     rows = checks.read_csv(inputs.manifest, REQUIRED, HINT)
     checksums = checks.read_checksums(inputs.checksums) if inputs.checksums else {}
-    reader = Reader(settings, folder, checksums, corpus.Corpus(), checks.Identities(), {}, {}, set(), {})
+    reader = Reader(settings, folder, checksums, corpus.Corpus(), checks.Identities(), {}, {})
     for row in job.progress(rows, "rows"):
-        name = row.get("image_id") or f"line {row.line}"
-        reader.ids.add(name)
-        reader.known[row.get("file")] = name
         try:
             _read_row(reader, row)
         except Rejected as error:
-            reader.corpus.reject(name, inputs.manifest.name, str(error))
+            reader.corpus.reject(row.get("image_id") or f"line {row.line}", inputs.manifest.name, str(error))
             reader.lost += not str(error).startswith(corpus.UNWANTED)
-    marked, spoilt = _read_masks(reader, rows, inputs.classes or [])
+            reader.aside |= {row.get("image_id"), row.get("file")} - {""}
+    marked, spoilt = _read_masks(reader, inputs.classes or [])
     more, worse = _read_boxes(reader, inputs.coco or [])
     if checksums:
         job.log.info("%d files are not listed in %s", reader.unlisted, CHECKSUMS)
@@ -139,8 +139,10 @@ def _read_row(reader: Reader, row: Row) -> None:
     group = _check_copies(reader, row, digest, split)
     reader.identities.check(study_id, patient_id, split)
     reader.pictures |= {name: (study_id, split) for name in group if name not in reader.pictures}
+    reader.accepted.append(row)
     if fit:
         reader.fits[study_id] = fit
+        reader.files.setdefault(row.get("file"), []).append(study_id)
     labels, labelled = checks.labels_of(row.get("labels"))
     study = {
         "study_id": study_id,
@@ -194,15 +196,15 @@ def _age(cell: str) -> float:
     return min(age, 90.0) if 0 <= age <= 125 else float("nan")
 
 
-def _read_masks(reader: Reader, rows: Iterable[Row], named: Iterable[Path]) -> tuple[int, int]:
-    """Read the masks that the manifest names; returns how many there were and how many were set aside."""
+def _read_masks(reader: Reader, named: Iterable[Path]) -> tuple[int, int]:
+    """Read the masks that the accepted rows name; returns how many there were and how many were set aside."""
     paths = {path.name: path for path in named}
     classes = {column: _classes(paths.get(Path(file).name), default) for column, (_, file, default) in MASKS.items()}
     total = lost = 0
-    for row in rows:
+    for row in reader.accepted:
         study_id = row.get("image_id")
         for column, (name, _, _) in MASKS.items():
-            if not row.get(column) or study_id not in reader.fits:
+            if not row.get(column):
                 continue
             total += 1
             try:
@@ -218,12 +220,20 @@ def _classes(path: Path | None, default: dict[int, str]) -> dict[int, str]:
         return default
     try:
         named = json.loads(path.read_bytes().decode("utf-8-sig"))
-        return {int(number): str(name) for number, name in named.items()}
+        classes = {int(number): str(name) for number, name in named.items()}
     except (ValueError, AttributeError) as error:
         raise job.JobError(f'{path} is not JSON of the form {{"0": "background", "1": "right_lung"}}') from error
+    if nameless := [number for number, name in classes.items() if number and not name]:
+        # In the corpus no name says that there is no object.
+        raise job.JobError(f"{path}: class {nameless[0]} has no name")
+    return classes
 
 
 def _read_mask(reader: Reader, study_id: str, name: str, file: str, classes: dict[int, str]) -> None:
+    """Add the objects of a mask, one of each class. Raises Rejected."""
+    if study_id not in reader.fits:
+        raise Rejected("mask without an image")
+    reader.marked.add((name, study_id))
     numbers = checks.read_classes(reader.read(file))
     found = set(numbers.ravel().tolist()) - {0}
     if unknown := found - set(classes):
@@ -239,7 +249,6 @@ def _read_mask(reader: Reader, study_id: str, name: str, file: str, classes: dic
 def _read_boxes(reader: Reader, paths: Iterable[Path]) -> tuple[int, int]:
     """Read the COCO files; returns how many images they mark and how many of these were set aside."""
     total = lost = absent = 0
-    seen: set[tuple[str, str]] = set()
     for path in paths:
         name, file = coco.set_name(path), f"coco/{path.name}"
         try:
@@ -249,28 +258,40 @@ def _read_boxes(reader: Reader, paths: Iterable[Path]) -> tuple[int, int]:
             reader.corpus.reject(name, file, str(error))
             continue
         for entry in entries:
-            study_id = entry.image_id or reader.known.get(entry.file_name, "")
-            if study_id in reader.ids and study_id not in reader.fits:
+            known = entry.image_id or entry.file_name
+            studies = _studies_of(reader, entry)
+            if not studies and known in reader.aside:
                 absent += 1
                 continue
-            total += 1
-            try:
-                _read_entry(reader, study_id, name, entry, seen)
-            except Rejected as error:
-                lost += 1
-                reader.corpus.reject(study_id or entry.file_name, file, str(error))
+            for study_id in studies or [""]:
+                total += 1
+                try:
+                    _read_entry(reader, study_id, name, entry)
+                except Rejected as error:
+                    lost += 1
+                    reader.corpus.reject(study_id or known or name, file, str(error))
     if absent:
         job.log.info("%d marked images belong to rows that were set aside", absent)
     return total, lost
 
 
-def _read_entry(reader: Reader, study_id: str, name: str, entry: coco.Marked, seen: set[tuple[str, str]]) -> None:
+def _studies_of(reader: Reader, entry: coco.Marked) -> list[str]:
+    """The studies that an image of a COCO file belongs to, of accepted rows only: several may show one file."""
+    if entry.image_id:
+        return [entry.image_id] if entry.image_id in reader.fits else []
+    return reader.files.get(entry.file_name, [])
+
+
+def _read_entry(reader: Reader, study_id: str, name: str, entry: coco.Marked) -> None:
     """Add what a COCO file says about one image. One bad object loses the image for the set: half of the truth
     would count what is missing as absent."""
-    if study_id not in reader.fits:
+    if not study_id:
         raise Rejected("image not in the manifest")
-    if (name, study_id) in seen:
+    if (name, study_id) in reader.marked:
         raise Rejected(f"marked twice in set {name}")
+    reader.marked.add((name, study_id))  # also if it is set aside: a second one would then be half of the truth
+    if entry.problem:
+        raise Rejected(entry.problem)
     fit = reader.fits[study_id]
     if (entry.width or fit.width, entry.height or fit.height) != (fit.width, fit.height):
         raise Rejected(f"image of another size: {entry.width} x {entry.height}, the file is {fit.width} x {fit.height}")
@@ -280,6 +301,5 @@ def _read_entry(reader: Reader, study_id: str, name: str, entry: coco.Marked, se
         if box is None and mask is None:
             raise Rejected("object without box and mask")
         objects.append((category, fit.box(box) if box else None, None if mask is None else fit.mask(mask)))
-    seen.add((name, study_id))
     for category, box, mask in objects or [("", None, None)]:
         reader.corpus.mark(study_id, name, category, box, mask)

@@ -94,3 +94,56 @@ def test_intervals_are_kept(one, other, days):
     moved_one = datetime.datetime.strptime(dates.shift(text, first, days, 2019), "%m/%d/%Y")
     moved_other = datetime.datetime.strptime(dates.shift(text, second, days, 2019), "%d %B %Y")
     assert (moved_other - moved_one).days == (other - one).days
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DOB:03/04/1932", "DOB:09/16/1931"),
+        ("COMPARISON:3/4/2019", "COMPARISON:9/15/2018"),
+        ("COMPARISON:2019-03-04", "COMPARISON:2018-09-15"),
+        ("dob:04-Mar-1932", "dob:16-Sep-1931"),
+        ("Exam:CXR,3/4/2019", "Exam:CXR,9/15/2018"),
+        ("3/4/19-3/6/19", "9/15/18-9/17/18"),
+        ("3/4/2019-3/6/2019", "9/15/2018-9/17/2018"),
+        ("3/4/19,3/5/19,3/6/19", "9/15/18,9/16/18,9/17/18"),
+        ("3/4/19at 10:30", "9/15/18at 10:30"),
+        ("04MAR19", "15SEP18"),
+        ("Mar/04/2019", "Sep/15/2018"),
+        ("2019 March 4", "2018 September 15"),
+        ("2019-MAR-04", "2018-SEP-15"),
+        ("compared to 3/4", "compared to 9/15"),
+        ("Compared with 2/3 exam", "Compared with 8/17 exam"),
+    ],
+)
+def test_dates_beside_signs_and_in_rare_forms_are_shifted_whole(text, expected):
+    assert shifted(text) == expected
+
+
+def test_a_date_that_can_only_be_read_day_first_tells_how_the_others_are_read():
+    assert shifted("Exam 13/02/2019. Comparison: 03/02/2019.") == "Exam 27/08/2018. Comparison: 17/08/2018."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Reduced to 1/2 original size",
+        "Loss of 1/3 vertebral body height",
+        "Opacification of 2/3 right hemithorax",
+        "with 1/2 inspiratory effort",
+        "rib fractures at 5/6",
+        "left 7/8/10 ribs",
+        "DEC 12 lead",
+        "1,3/4",
+        "12:3/4",
+    ],
+)
+def test_fractions_and_levels_stay(text):
+    assert shifted(text) == text
+
+
+def shifted(text: str) -> str:
+    """A text with all its dates moved back by 170 days."""
+    for date in sorted(dates.find(text), key=lambda date: -date.start):
+        text = text[: date.start] + dates.shift(text, date, -170, 2019) + text[date.end :]
+    return text

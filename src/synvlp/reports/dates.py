@@ -2,7 +2,8 @@
 
 A date is a day (03/14/2019, 14-MAR-19, 2019-03-14, 20190314), a day without a year (3/14, March 14th) or a
 month of a year (March 2019, 03/2019). A year alone is none (45 CFR 164.514(b)(2)(i)(C) lets years stand).
-Where day and month cannot be told apart, the month comes first, as is the custom in the United States.
+Where day and month cannot be told apart, the month comes first, as is the custom in the United States, unless another
+date of the text can only be read the other way round.
 """
 
 import calendar
@@ -24,8 +25,14 @@ _LAST = r"(?:\s?[-–]\s?(?P<last>[12]\d|3[01]|0?[1-9])(?!\d))?"  # March 14-16
 _YEAR = r"(?P<year>(?:1[89]|2[0-2])\d\d)"
 _SHORT = r"['’]?(?P<short>\d\d)"
 _AFTER = r"(?![\d/]|[.,:-]\d|[^\W\d_])"
+# Where a date may begin: behind a label's colon (DOB:3/4/1932) and a comma, but in no number (1,3/4) and no time.
+_FREE = r"(?<![\w./-])(?<!\d[:,])"
+# Full dates also behind each other: 3/4/19-3/6/19, 3/4/19,3/6/19.
+_LISTED = r"(?<![\w./])(?<!\d:)(?<!(?<!/\d\d)(?<!\d{4})-)(?<!(?<!/\d\d)(?<!\d{4})(?<=\d),)"
+_NOT_ON = r"(?!\d|_|(?!at\b)[^\W\d_]|[./]\d|-\d(?!\d?/\d{1,2}/\d\d))"
 _UNIT = (
-    r"(?!\s*(?:mm\b|cm\b|ml\b|mg\b|%|x\s?\d|views?\b|images?\b|hours?\b|hrs?\b|days?\b|weeks?\b|months?\b|years?\b))"
+    r"(?!\s*(?:mm\b|cm\b|ml\b|mg\b|%|x\s?\d|views?\b|images?\b|hours?\b|hrs?\b|days?\b|weeks?\b|months?\b|years?\b|"
+    r"lead\b|ribs?\b))"
 )
 
 # Words before a number pair such as 3/14 that make it a date, and words around it that make it a fraction or a score.
@@ -41,16 +48,30 @@ _FRACTION_BEFORE = re.compile(
     r"\b(?:grade|score|scores|strength|scale|pain|stage|about|approximately|roughly|lower|upper|medial|distal|"
     r"proximal|"
     r"only|nearly|almost|least|most|bp|pressure|vision|systolic|murmur|gcs|motor|reflexes|pulses|rated|position|"
-    r"image|series|slice|level|levels|disc|disk|space|[ctls])\s*(?:of|is|at|was|:)?\s*$",
+    r"image|series|slice|level|levels|disc|disk|space|ribs?|[ctls])\s*(?:of|is|at|was|:)?\s*$|"
+    r"\bfractures?\s+at\s*$",
     re.IGNORECASE,
 )
 _FRACTION_AFTER = re.compile(
     r"\s*(?:-\s*)?(?:of\s+(?:the|a|an|his|her|its)|pain|murmur|ribs?|thirds?|lungs?|chest|strength|scale|full|upper|"
     r"lower|"
     r"cm|mm|inch|way|vertebra|levels?|lead|mg|ml|mmhg|dis[ck]s?|score|criteria|of\b|width|height|normal|systolic|"
-    r"intercostal|interspace|views?|images?|sirs|%|bottles|cultures|lobes?|compression|and one)\b",
+    r"intercostal|interspace|views?|images?|sirs|%|bottles|cultures|lobes?|compression|and one|original|vertebral|"
+    r"hemithora\w+|inspiratory|sets|slices)\b",
     re.IGNORECASE,
 )
+# Pairs that are fractions first, and words that make dates even of them.
+_FRACTIONS = frozenset({"1/2", "1/3", "2/3", "1/4", "3/4"})
+_STUDIES = (
+    r"(?:dated?|exams?|examinations?|study|studies|films?|radiographs?|x-?rays?|cxrs?|ct|mri|priors?|previous|"
+    r"comparisons?|performed|scans?|images?|visit)"
+)
+_CALLS_STRICTLY = re.compile(
+    rf"\b(?:on|since|until|till|through|thru|from|dob|before|after|last|compar\w+(?:\s+(?:to|with))?|{_STUDIES}"
+    rf"(?:\s+(?:of|from|on|at|to|with))?)[\s:,(/]*$",
+    re.IGNORECASE,
+)
+_STUDY_AFTER = re.compile(rf"\s+(?:chest\s+)?{_STUDIES}\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -79,36 +100,38 @@ _FORMS = tuple(
     for form in (
         rf"\b{_WEEKDAY}{_MONTH}\s*{_DAY}{_LAST}(?:\s*,\s*|\s+(?:of\s+)?){_YEAR}{_AFTER}",  # March 14th, 2019
         rf"\b{_WEEKDAY}{_MONTH}\s*{_DAY}(?:,?\s*['’]|,\s*){_SHORT[5:]}{_AFTER}{_UNIT}",  # Mar 14, '19
-        rf"(?<![\d.,:/-])\b{_WEEKDAY}{_DAY}(?:\s+of)?[\s./-]*{_MONTH}[\s,./-]*{_YEAR}{_AFTER}",  # 14-MAR-2019
-        rf"(?<![\d.,:/-])\b{_WEEKDAY}{_DAY}(?:\s+of\s+|[\s./-]){_MONTH}[\s,./-]+{_SHORT}{_AFTER}{_UNIT}",  # 14-MAR-19
-        rf"(?<![\w.,:/-]){_MONTH}-{_DAY}-(?:{_YEAR}|{_SHORT}){_AFTER}",  # MAR-14-2019
-        rf"(?<![\w.,:/-]){_YEAR}(?P<sep>[-/.])(?P<mm>\d{{1,2}})(?P=sep)(?P<dd>\d{{1,2}})(?![\d]|"
-        rf"[/-]\d)",  # 2019-03-14
-        rf"(?<![\w.,:/]){_WEEKDAY}(?P<a>\d{{1,2}})(?P<sep>\s?[/.-]\s?)(?P<b>\d{{1,2}})(?P=sep){_YEAR}(?![\d]|[/-]\d)",
-        rf"(?<![\w.,:/-]){_WEEKDAY}(?P<a>\d{{1,2}})(?P<sep>[/.-])(?P<b>\d{{1,2}})(?P=sep){_SHORT}(?![\w]|"
-        rf"[./-]\d){_UNIT}",
-        r"(?<![\w.,:/-])(?P<year>(?:19|20)\d\d)(?P<mm>0[1-9]|1[0-2])(?P<dd>0[1-9]|[12]\d|3[01])(?![\w]|[.,/-]\d)",
+        rf"{_FREE}\b{_WEEKDAY}{_DAY}(?:\s+of)?[\s./-]*{_MONTH}[\s,./-]*{_YEAR}{_AFTER}",  # 14-MAR-2019
+        rf"{_FREE}\b{_WEEKDAY}{_DAY}(?:\s+of\s+|[\s./-]){_MONTH}[\s,./-]+{_SHORT}{_AFTER}{_UNIT}",  # 14-MAR-19
+        rf"{_FREE}(?P<day>0[1-9]|[12]\d|3[01]){_MONTH}(?P<short>\d\d)(?!\w)",  # 14MAR19
+        rf"{_FREE}{_YEAR}(?P<sep>[-/ ]){_MONTH}(?P=sep){_DAY}{_AFTER}",  # 2019-MAR-14, 2019 March 14
+        rf"{_FREE}{_MONTH}(?P<sep>[-/]){_DAY}(?P=sep)(?:{_YEAR}|{_SHORT}){_AFTER}",  # MAR-14-2019
+        rf"{_LISTED}{_YEAR}(?P<sep>[-/.])(?P<mm>\d{{1,2}})(?P=sep)(?P<dd>\d{{1,2}})(?![\d]|[/-]\d)",  # 2019-03-14
+        rf"{_LISTED}{_WEEKDAY}(?P<a>\d{{1,2}})(?P<sep>\s?[/.-]\s?)(?P<b>\d{{1,2}})(?P=sep){_YEAR}"
+        rf"(?!\d|/\d|-\d(?!\d?/\d{{1,2}}/\d\d))",  # 03/14/2019
+        rf"{_LISTED}{_WEEKDAY}(?P<a>\d{{1,2}})(?P<sep>[/.-])(?P<b>\d{{1,2}})(?P=sep){_SHORT}{_NOT_ON}{_UNIT}",
+        rf"{_FREE}(?P<year>(?:19|20)\d\d)(?P<mm>0[1-9]|1[0-2])(?P<dd>0[1-9]|[12]\d|3[01])(?![\w]|[.,/-]\d)",
         rf"\b{_MONTH}(?:\s*,\s*|\s+(?:of\s+)?|\s?[-/]\s?){_YEAR}{_AFTER}",  # March 2019
         rf"\b{_MONTH}(?:\s+['’]|-)(?P<short>\d\d){_AFTER}{_UNIT}",  # Mar '19
-        r"(?<![\w.,:/-])(?P<mm>0?[1-9]|1[0-2])(?P<sep>[/-])(?P<year>(?:19|20|21)\d\d)(?![\w]|[./-]\d)",  # 3/2019
-        r"(?<![\w.,:/-])(?P<year>(?:19|20|21)\d\d)(?P<sep>[/-])(?P<mm>0[1-9]|1[0-2])(?![\w]|[./-]\d)",  # 2019-03
+        rf"{_FREE}(?P<mm>0?[1-9]|1[0-2])(?P<sep>[/-])(?P<year>(?:19|20|21)\d\d)(?![\w]|[./-]\d)",  # 3/2019
+        rf"{_FREE}(?P<year>(?:19|20|21)\d\d)(?P<sep>[/-])(?P<mm>0[1-9]|1[0-2])(?![\w]|[./-]\d)",  # 2019-03
         rf"\b{_WEEKDAY}{_MONTH}\s+{_DAY}{_LAST}{_AFTER}{_UNIT}",  # March 14
-        rf"(?<![\d.,:/-])\b{_WEEKDAY}{_DAY}(?:\s+of\s+|\s|-){_MONTH}(?![\w-])",  # 14 March
-        rf"(?<![\w.,:/]){_WEEKDAY}(?P<mm>\d{{1,2}})/(?P<dd>\d{{1,2}})(?![\w]|[./]\d|-[^\W\d]|-\d+(?![\d/]))",  # 3/14
+        rf"{_FREE}\b{_WEEKDAY}{_DAY}(?:\s+of\s+|\s|-){_MONTH}(?![\w-])",  # 14 March
+        rf"(?<![\w./])(?<!\d[:,]){_WEEKDAY}(?P<mm>\d{{1,2}})/(?P<dd>\d{{1,2}})(?![\w]|[./]\d|-[^\W\d]|-\d+(?![\d/]))",
     )
 )
+_NUMERIC = tuple(form for form in _FORMS if "a" in form.groupindex)  # of which the order of day and month is open
 _BARE_PAIR, _BARE_MONTHS = len(_FORMS) - 1, {len(_FORMS) - 3, len(_FORMS) - 2}
 
 
 def find(text: str) -> Iterator[Date]:
     """The dates of a text in order; where forms overlap, the one listed first (the fuller one) wins."""
     taken: list[tuple[int, int]] = []
-    found = []
+    found, day_first = [], _day_first(text)
     for number, form in enumerate(_FORMS):
         for match in form.finditer(text):
             if any(match.start() < end and start < match.end() for start, end in taken):
                 continue
-            date = _read(match)
+            date = _read(match, day_first)
             if date is None or not _is_date(text, match, date, number):
                 continue
             taken.append(match.span())
@@ -140,12 +163,20 @@ def shift(text: str, date: Date, days: int, year: int) -> str:
     return "".join([*out, text[at : date.end]])
 
 
-def _read(match: re.Match) -> Date | None:
+def _day_first(text: str) -> bool:
+    """Whether a text writes the day before the month: a date of it can be read so only, and none the other way only."""
+    pairs = [(int(match["a"]), int(match["b"])) for form in _NUMERIC for match in form.finditer(text)]
+    only_day_first = any(first > 12 >= second for first, second in pairs)
+    return only_day_first and not any(second > 12 >= first for first, second in pairs)
+
+
+def _read(match: re.Match, day_first: bool) -> Date | None:
     groups = match.groupdict()
     year = int(groups["year"]) if groups.get("year") else _full_year(groups.get("short"))
     if groups.get("a"):
         first, second = int(groups["a"]), int(groups["b"])
-        order = {"a": "month", "b": "day"} if first <= 12 or second > 12 else {"a": "day", "b": "month"}
+        swapped = second <= 12 and (first > 12 or day_first)
+        order = {"a": "day", "b": "month"} if swapped else {"a": "month", "b": "day"}
         month, day = (first, second) if order["a"] == "month" else (second, first)
     else:
         order = {"mm": "month", "dd": "day"}
@@ -190,6 +221,8 @@ def _is_pair(text: str, match: re.Match) -> bool:
     before, after = text[: match.start()], text[match.end() : match.end() + 30]
     if _FRACTION_BEFORE.search(before) or _FRACTION_AFTER.match(after):
         return False
+    if match.group() in _FRACTIONS:
+        return bool(_CALLS_STRICTLY.search(before) or _STUDY_AFTER.match(after))
     return bool(match.group("weekday") or _CALLS.search(before))
 
 

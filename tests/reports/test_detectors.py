@@ -283,3 +283,23 @@ def test_finds_a_patient_without_a_label_in_a_header(detector, marked):
 )
 def test_a_header_makes_no_name_of_clinical_words(detector, line):
     assert [line[span.start : span.end] for span in found(detector, line) if span.category == "patient"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Age: [92]y", "age [92]yrs", "0[92]Y F", "Age (years): [92]", "F/[92]", "M[92]", "[92] y F", "DOB/Age: [92]y"],
+)
+def test_finds_ages_in_the_fields_of_headers(detector, text):
+    plain = text.replace("[", "").replace("]", "")
+    spans_found = {(span.start, span.end) for span in detector.find(plain) if span.category == "age"}
+    assert spans_found == {(text.index("["), text.index("]") - 1)}
+
+
+@pytest.mark.parametrize("line", ["Paged at 1430.", "Results called to the floor at 1430.", "Contacted at 1545."])
+def test_times_of_calls_are_no_phones(detector, line):
+    assert not detector.find(line)
+
+
+@pytest.mark.parametrize("line", ["Can be reached at 1430.", "Paged at ext 1430."])
+def test_extensions_are_phones(detector, line):
+    assert [line[span.start : span.end] for span in detector.find_all({"a": line}, "p")["a"]] == ["1430"]

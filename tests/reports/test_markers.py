@@ -35,7 +35,7 @@ def test_reads_well(text, expected):
 
 def test_headings_stay():
     clean, _ = markers.clean("COMPARISON: XXXX, XXXX\nINDICATION: XXXX\nFINDINGS: Clear lungs XXXX.\n")
-    assert clean.split("\n")[:3] == ["COMPARISON:", "INDICATION:", "FINDINGS: Clear lungs."]
+    assert clean.split("\n")[:3] == ["COMPARISON: Not stated.", "INDICATION: Not stated.", "FINDINGS: Clear lungs."]
 
 
 def test_text_without_markers_is_not_touched():

@@ -41,6 +41,21 @@ def test_prompt_leaves_out_comparisons_and_talk():
     assert prompts.write_prompt("No change since the prior study.", "", words(40)) == "No change since the prior study."
 
 
+@pytest.mark.parametrize(
+    ("impression", "expected"),
+    [
+        ("Pneumothorax. Findings discussed with Dr. Rice at 3 pm.", "Pneumothorax."),
+        ("Large effusion. Called to Dr. Rice at 3pm on 9/17.", "Large effusion."),
+        ("Large effusion. Dr. Rice aware.", "Large effusion."),
+        ("Large effusion. D/w Dr. Rice.", "Large effusion."),
+        ("Large effusion. Relayed to Rachel Peck, RN at 3 pm.", "Large effusion."),
+        ("Discussed with Dr. Rice.", ""),
+    ],
+)
+def test_prompt_never_says_who_was_told(impression, expected):
+    assert prompts.write_prompt(impression, "", words(20)) == expected
+
+
 def test_prompt_of_a_case_note_begins_with_what_can_be_seen():
     note = "A 72-year-old woman was admitted with fever. Bilateral consolidation is noted.. She recovered."
     assert prompts.write_prompt("", note, words(40)) == "Bilateral consolidation is noted."

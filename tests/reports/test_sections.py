@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synvlp import job
-from synvlp.reports import sections
+from synvlp.reports import markers, sections
 from synvlp.store import tables
 
 
@@ -200,3 +200,41 @@ def test_the_job_rejects_reports_without_findings_and_impression(tmp_path):
     assert set(rejected["file"]) == {"a.parquet"}
     with pytest.raises(job.JobError, match="3 of 4 inputs were rejected"):
         run(tmp_path, texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FINDINGS: Lungs clear.\nIMPRESSION AND RECOMMENDATION: Small nodule.", ("Lungs clear.", "Small nodule.")),
+        ("IMPRESSION & RECOMMENDATIONS: Small nodule.", ("", "Small nodule.")),
+        ("CONCLUSION AND RECOMMENDATION: Small nodule.", ("", "Small nodule.")),
+        ("IMPRESSION/PLAN: Small nodule.", ("", "Small nodule.")),
+        ("IMP: Small nodule.", ("", "Small nodule.")),
+        ("PROCEDURE/FINDINGS: Lungs clear.", ("Lungs clear.", "")),
+        ("FINDINGS AND PROCEDURE: Lungs clear.", ("Lungs clear.", "")),
+        ("UNDERLYING MEDICAL CONDITION:\n 80 year old\nFINDINGS: Lungs clear.", ("Lungs clear.", "")),
+    ],
+)
+def test_compound_headings_keep_findings_and_impression(text, expected):
+    found = sections.parse(text)
+    assert (found["findings"], found["impression"]) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Larger than in the prior\nexamination - the effusion. Cardiomegaly is seen.",
+        "No change since the prior\nstudy\nwith clear lungs. Effusion seen.",
+        "See IMPRESSION: below for details. Heart normal.",
+    ],
+)
+def test_wrapped_lines_and_pointers_begin_no_section(text):
+    assert sections.parse(f"FINDINGS: {text}")["findings"] == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "marked", ["COMPARISON: ___", "COMPARISON: ___ and ___.", "TECHNIQUE: XXXX", "INDICATION: ___"]
+)
+def test_a_heading_of_which_a_marker_was_all_takes_no_text_of_the_next_paragraph(marked):
+    found = sections.parse(markers.clean(f"{marked}\n\nThe lungs are clear.\n\nIMPRESSION: Normal.")[0])
+    assert found["findings"] == "The lungs are clear." and found["impression"] == "Normal."

@@ -61,6 +61,11 @@ _EDGES = re.compile(
 _COPULA = re.compile(r"\b(?:is|are|was|were|has|have|had|be|been|appears?)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?;\n]*(?:[.!?;](?=\d|\w\.)[^.!?;\n]*)*[.!?;]*[ \t]*\n?")
 _HEADING = re.compile(r"^\s*(?:#+\s*|\*\*)?(?:[A-Z][A-Za-z/ &]{2,40}):(?:\*\*)?\s*")
+_ABOUT_THE_STUDY = re.compile(
+    r"[\W_]*(?:clinical|relevant|brief|patient|medical|reason|indications?|history|comparisons?|prior|previous|techniques?|"
+    r"exam|examination|procedure|study|views?|protocol)\b",
+    re.IGNORECASE,
+)
 _EMPTY = re.compile(
     rf"^(?:{_HANGING}|{_NEGATIONS}|there|it|this|these|those|patient|year|old|evidence|he|she|\d+|mr|mrs|ms|dr)$",
     re.IGNORECASE,
@@ -107,8 +112,13 @@ def _mended(sentence: str) -> str:
     elif body[0].islower() and not heading.strip() and sentence.lstrip()[:1] == _HOLE:
         body = body[0].upper() + body[1:]
     if not body:
-        return heading.rstrip() + ending if heading else "\n" * ("\n" in ending)
+        return f"{heading.rstrip()}{_stand_in(heading)}{ending}" if heading else "\n" * ("\n" in ending)
     return heading + body + ending
+
+
+def _stand_in(heading: str) -> str:
+    """What stands under a heading of which a marker was all: else the next paragraph would be read as its text."""
+    return " Not stated." if _ABOUT_THE_STUDY.match(heading) else ""
 
 
 def _filled(match: re.Match, fill: str) -> str:

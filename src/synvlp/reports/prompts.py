@@ -103,8 +103,10 @@ def run(settings: Settings, inputs: Inputs, outputs: Outputs) -> None:
             origin = "caption"
         else:
             continue
-        if len(prompting.WORD.findall(text)) < settings.min_words or not prompt:
+        if len(prompting.WORD.findall(text)) < settings.min_words:
             rejected.append((study.study_id, inputs.sections.name, f"fewer than {settings.min_words} words"))
+        elif not prompt:
+            rejected.append((study.study_id, inputs.sections.name, "nothing that an image could show"))
         else:
             rows.append((study.study_id, study.patient_id, study.split, text, prompt, origin))
     _write(settings, outputs, rows, rejected, len(sections))

@@ -22,6 +22,8 @@ _NAMES = {
     "findings": (
         r"(?:findings?|observations?)\s*(?:and|&|/|or)\s*(?:impressions?|conclusions?)",
         r"(?:impressions?|conclusions?)\s*(?:and|&|/)\s*findings?",
+        r"(?:procedures?|techniques?|exam(?:ination)?)\s*(?:and|&|/)\s*findings?",
+        r"findings?\s*(?:and|&|/)\s*(?:procedures?|techniques?)",
         r"(?:radiographic|radiological|imaging|chest|x-?ray|cxr|radiology)?\s*findings?",
         r"observations?",
         r"imaging\s+notes",
@@ -30,6 +32,8 @@ _NAMES = {
         r"narrative",
     ),
     "impression": (
+        r"(?:impressions?|conclusions?|assessment)\s*(?:and|&|/)\s*(?:recommendations?|plan|comments?)",
+        r"imp",
         r"(?:final|overall|radiographic|radiologic|radiological|clinical)?\s*impressions?",
         r"conclusions?",
         r"opinion",
@@ -45,6 +49,7 @@ _NAMES = {
         r"indications?\s*(?:/|and)\s*(?:clinical\s+)?history",
         r"(?:reason|indication)s?\s+for\s+(?:the\s+|this\s+)?(?:exam(?:ination)?|study|procedure|referral|request|"
         r"test|visit)",
+        r"(?:underlying\s+)?medical\s+condition",
         r"presentation",
         r"(?:admitting|provisional)\s+diagnosis",
         r"symptoms?",
@@ -93,7 +98,7 @@ _ON_LINE = re.compile(
 # A heading inside a line: in capitals with a colon, or capitalised with a colon after the end of a sentence.
 _IN_LINE = re.compile(
     rf"(?:(?<=[.;!?)\]])|(?<=\s\s)|(?<=[.;!?)\]]\s))\s*(?-i:(?=[A-Z]))(?:{_ANY})[ \t]*:[ \t]*|"
-    rf"(?<=\s)(?-i:(?=[A-Z][A-Z &/-]{{5,}}:))"
+    rf"(?<=\s)(?<!AND\s)(?<!&\s)(?<!/\s)(?-i:(?=[A-Z][A-Z &/-]{{5,}}:))"
     rf"(?:{_ANY.replace('?P<', '?P<in_')})[ \t]*:[ \t]*",
     re.IGNORECASE,
 )
@@ -205,8 +210,11 @@ def parse_xml(data: bytes) -> dict[str, str]:
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
     """The text between headings with the field it belongs to; "" before the first."""
-    matches = [(match.start(), match.end(), _field(match)) for match in _ON_LINE.finditer(text)]
+    on_lines = (match for match in _ON_LINE.finditer(text) if not _is_wrapped(text, match))
+    matches = [(match.start(), match.end(), _field(match)) for match in on_lines]
     for match in _IN_LINE.finditer(text):
+        if re.search(r"(?i)\bsee\s*$", text[: match.start()]):  # points to a section, and begins none
+            continue
         if not any(start < match.end() and match.start() < end for start, end, _ in matches):
             matches.append((match.start(), match.end(), _field(match)))
     at, field = 0, ""
@@ -214,6 +222,14 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
         yield field, text[at:start]
         at, field = end, following
     yield field, text[at:]
+
+
+def _is_wrapped(text: str, match: re.Match) -> bool:
+    """Whether a line that looks like a heading goes on with the sentence of the line above it, in lower case."""
+    before, _, _ = text[: match.start()].rpartition("\n")
+    above = before.rpartition("\n")[2].rstrip()
+    word = re.search(r"[^\W\d_]", match.group())
+    return bool(above) and above[-1] not in ".:;!?" and bool(word) and word.group().islower()
 
 
 def _field(match: re.Match) -> str:

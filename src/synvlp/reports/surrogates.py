@@ -27,7 +27,8 @@ _FEMALE = re.compile(
 )
 _MALE = re.compile(r"\b(?:Mr|Mister|husband|son|father|brother|uncle|nephew|boy|he|his)\b\.?[ \t,]*$", re.IGNORECASE)
 _BORN = re.compile(
-    r"\b(?:dob|d\.o\.b\.?|birth|born|birthdate|birthday)\b[^\n\w]*(?:on[ \t]+|date[ \t:]+|is[ \t]+)?$", re.IGNORECASE
+    r"\b(?:dob|d\.o\.b\.?|birth|born|birthdate|birthday)\b[^\n\w]*(?:on[ \t]+|in[ \t]+|date[ \t:]+|is[ \t]+)?$",
+    re.IGNORECASE,
 )
 _ADDRESS_KEPT = re.compile(
     r"(?:Apartment|Apt|Suite|Ste|Unit|Room|Rm|Floor|Fl|Building|Bldg|Lot|P|O|PO|Box|N|S|E|W|NE|NW|SE|SW|North|South|"

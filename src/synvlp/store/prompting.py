@@ -50,6 +50,8 @@ _COMPARES = re.compile(
 _TELLS = re.compile(  # that someone was told, or who looked: nothing that an image could show
     r"\b(?:discussed\s+with|communicated|notified|telephoned?|by\s+phone|paged|was\s+informed|were\s+(?:called|"
     r"relayed|conveyed)|"
+    r"d/w|drs?\b\.?\s+[a-z]+\s+(?:is|was|made)?\s*aware|(?:called|relayed|conveyed|reported)\s+to\s+(?:drs?\b|[a-z]+\s+[a-z]+,\s*"
+    r"(?:r\.?n|m\.?d|n\.?p|p\.?a)\b)|"
     r"reviewed\s+the\s+images?|dictated|electronically\s+signed|read\s*back|attending\s+physician|please\s+(?:call|"
     r"contact)|"
     r"can\s+be\s+reached|with\s+questions)\b|(?<!\d)\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?!\d)|\b\d{5}\b",
@@ -84,7 +86,8 @@ def write_prompt(impression: str, findings: str, fits: Callable[[str], bool], dr
 
     Sentences that tell who was told or who looked are left out; with `drop_comparisons` also those that only
     compare with an earlier study; without an impression also those that name nothing that could be seen (the
-    history at the beginning of a case note). A sentence is cut only if nothing else would be left of the prompt.
+    history at the beginning of a case note). A sentence is cut only if nothing else would be left of the prompt, and a
+    finding that is a sentence of one word is taken only then. "" if nothing is said that an image could show.
     """
     chosen: list[str] = []
     candidates = [_CODES.sub("", sentence) for sentence in [*_clean(impression), *_clean(findings)]]
@@ -93,14 +96,15 @@ def write_prompt(impression: str, findings: str, fits: Callable[[str], bool], dr
     if not impression:
         seen = [sentence for sentence in plain if FINDING.search(sentence)]
         plain = [sentence for sentence in seen if not _STORY.search(sentence)] or seen or plain
-    for sentence in map(_finished, plain or shown or candidates):
+    shown = shown or _single_findings(f"{impression} {findings}")
+    for sentence in map(_finished, plain or shown):
         if sentence.lower() in {other.lower() for other in chosen}:
             continue
         if not fits(" ".join([*chosen, sentence])):
             break
         chosen.append(sentence)
-    if not chosen and candidates:
-        return _cut((plain or shown or candidates)[0], fits)
+    if not chosen and shown:
+        return _cut((plain or shown)[0], fits)
     return " ".join(chosen)
 
 
@@ -126,6 +130,12 @@ def _clean(section: str) -> list[str]:
     section = re.sub(r"([.!?])(?:\s*\.)+(?=\s|$)", r"\1", section)
     found = [sentence.strip(" -*") for sentence in sentences(section)]
     return [sentence for sentence in found if len(WORD.findall(sentence)) > 1]
+
+
+def _single_findings(section: str) -> list[str]:
+    """The sentences of one word that name a finding: Pneumothorax."""
+    found = [sentence.strip(" -*") for sentence in sentences(" ".join(section.split()))]
+    return [sentence for sentence in found if len(WORD.findall(sentence)) == 1 and FINDING.search(sentence)]
 
 
 def _finished(sentence: str) -> str:

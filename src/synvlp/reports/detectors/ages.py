@@ -24,6 +24,11 @@ _RULES = tuple(
         rf"male|[FM]\b))",
         rf"(?m)^[ \t]*(?:patient[ \t]+)?(?:age|age/sex|sex/age)[ \t]*[:|=][ \t]*(?:[FM][ \t]*/[ \t]*)?{_NUMBER}\b",
         rf"(?<![\w.,/-]){_NUMBER}[ \t]*/[ \t]*(?-i:[FM])\b",  # 94/F
+        rf"(?<![\w.,/-]){_NUMBER}[ \t]?y(?:rs?)?[ \t]+(?-i:[FM])\b",  # 94 y F
+        rf"(?<![\w.,/-])(?-i:[FM])/?{_NUMBER}(?![\w/-]|[.,]\d)",  # F/94, F94
+        rf"(?<!\w)0{_NUMBER}(?-i:Y)\b",  # 094Y, as DICOM has it
+        rf"\bage[ \t]*(?:\(years?\)|in[ \t]+years)?[ \t]*[:=]?[ \t]*0?{_NUMBER}[ \t]?(?:y|yrs?|years?)\b",  # Age: 94y
+        rf"\bage[ \t]*(?:\(years?\)|in[ \t]+years)[ \t]*[:=][ \t]*{_NUMBER}\b",  # Age (years): 94
         r"\b(?P<age>centenarian)s?\b",
     )
 )

@@ -94,6 +94,12 @@ _AT = re.compile(
     r"h\b|am\b|pm\b|a\.m|p\.m|on\b))",
     re.IGNORECASE,
 )
+# Who was called or paged "at 1430" was so at that time; who "can be reached at 1430" has that extension.
+_TIME = re.compile(
+    r"(?:called|paged|contacted|phoned|telephoned|texted)\b(?![^\n]*\b(?:ext|extension|pager|x)\b)[^\n]*[ \t]at[ \t]+"
+    r"(?:[01]\d|2[0-3])[0-5]\d",
+    re.IGNORECASE,
+)
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _WEB = re.compile(r"(?:https?://|www\.)[^\s<>\"')\]]*[^\s<>\"')\].,;:]")
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
@@ -139,6 +145,8 @@ def _phones(text: str) -> Iterator[Span]:
         for match in rule.finditer(text):
             value = match.group("value")
             digits = sum(letter.isdigit() for letter in value)
+            if rule is _AT and _TIME.fullmatch(match.group()):
+                continue
             if 3 <= digits <= 15 and not re.match(r"\d{1,2}[/.]\d{1,2}[/.]\d{2}|(?:19|20)\d\d-\d\d-", value):
                 yield Span(match.start("value"), match.end("value"), "phone", "label", True)
 

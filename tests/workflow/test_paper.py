@@ -33,5 +33,5 @@ def test_the_papers_study_names_missing_data_and_is_planned_when_they_are_there(
     jobs = Counter({name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", result.stdout, re.MULTILINE)})
     assert jobs["synthesize"] == 256
     assert jobs["pretrain"] == 3 * 4 * 3 and jobs["init_encoder"] == 3 + 1  # random weights per seed, and ImageNet's
-    assert jobs["classify"] == 4 * 38 and jobs["segment"] == jobs["detect"] == 2 * 38
+    assert jobs["classify"] == 4 * 40 and jobs["segment"] == jobs["detect"] == 2 * 40
     assert jobs["total"] == sum(jobs.values()) - jobs["total"]

@@ -303,3 +303,30 @@ def test_times_of_calls_are_no_phones(detector, line):
 @pytest.mark.parametrize("line", ["Can be reached at 1430.", "Paged at ext 1430."])
 def test_extensions_are_phones(detector, line):
     assert [line[span.start : span.end] for span in detector.find_all({"a": line}, "p")["a"]] == ["1430"]
+
+
+@pytest.mark.parametrize(
+    ("category", "marked"),
+    [
+        ("phone", "Ring [020 7946 0958]."),
+        ("phone", "Ring [07700 900123] please"),
+        ("phone", "Surgery [(01223) 245151]"),
+        ("address", "Postcode: [LS1 4DY]"),
+        ("address", "of [SW1A 1AA]"),
+        ("address", "Lives at [14 Elm Close, Leeds, LS1 4DY]"),
+    ],
+)
+def test_finds_british_phones_and_postcodes(detector, category, marked):
+    plain = marked.replace("[", "").replace("]", "")
+    (found,) = detector.find_all({"a": plain}, "p")["a"]
+    assert (found.category, plain[found.start : found.end]) == (
+        category,
+        marked[marked.index("[") + 1 : marked.index("]")],
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["DISC AT L4 5TH METATARSAL", "AT C7 1ST RIB", "T8 5 MM NODULE", "kVp 120 mAs 0012 345"]
+)
+def test_levels_in_capitals_are_no_postcodes(detector, line):
+    assert not detector.find(line)

@@ -80,6 +80,14 @@ _PHONES = (
     re.compile(rf"(?<![\w])\+\d{{1,3}}(?:[ \t.-]?\(?\d{{1,4}}\)?){{2,5}}{_EXTENSION}(?!\w)"),
     re.compile(rf"(?<![\w./+-])[2-9]\d{{2}}[-.]\d{{4}}{_EXTENSION}(?![\w]|[-./]\d)(?![ \t]*(?:mm|cm|ml|mg|hu)\b)"),
 )
+_PHONES += tuple(  # British: 020 7946 0958, 0161 496 0000, (01223) 245151, 07700 900123
+    re.compile(rf"(?<![\w.+-])(?:\({area}\)|{area})[ \t-]{rest}{_EXTENSION}(?![\w]|-\d)")
+    for area, rest in (
+        (r"0\d{2}", r"\d{4}[ \t-]?\d{4}"),
+        (r"0\d{3}", r"\d{3}[ \t-]?\d{4}"),
+        (r"0\d{4}", r"\d{3}[ \t-]?\d{3}"),
+    )
+)
 _CALLED = re.compile(
     r"\b(?:tele)?(?:phone|tel|ph|cell|mobile|pager|beeper|bleep|fax|ext(?:ension|n)?|call[ \t]?back|hotline|"
     r"reading[ \t]+room|voalte|vocera|spectralink|x(?=[ \t]?\d{4}))"

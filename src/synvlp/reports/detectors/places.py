@@ -53,10 +53,12 @@ _UNIT = (
     r"[ \t]*[\w-]{1,6}|#[ \t]?[\w-]{1,6}|\d{1,2}(?:st|nd|rd|th)[ \t]+Floor))?"
 )
 _ZIP = r"\d{5}(?:-\d{4})?"
+# British, and no "L4 5TH" of a line of capitals.
+_POSTCODE = r"\b[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]?[ \t]\d(?!ST|ND|RD|TH)[ABD-HJLNP-UW-Z]{2}\b"
 _TOWN = r"[A-Z][^\W\d_]+(?:['’.-][^\W\d_]+)*(?:[ \t]+[A-Z][^\W\d_]+(?:['’.-][^\W\d_]+)*){0,3}"
 _PLACE = (  # what follows a street: town with state, town with ZIP code, or a large city
     rf"(?:[ \t]*(?:,|\n|-)?[ \t]*{_TOWN}[ \t]*,?[ \t]+(?:{_STATE})\b\.?(?:[ \t]*,?[ \t]*{_ZIP})?|"
-    rf"[ \t]*,[ \t]*{_TOWN}(?:[ \t]*,?[ \t]*{_ZIP})|[ \t]*,?[ \t]*(?:in[ \t]+)?(?:{_CITY})\b)?"
+    rf"[ \t]*,[ \t]*{_TOWN}(?:[ \t]*,?[ \t]*(?:{_ZIP}|{_POSTCODE}))|[ \t]*,?[ \t]*(?:in[ \t]+)?(?:{_CITY})\b)?"
 )
 _STREETS = tuple(
     re.compile(rule)
@@ -66,6 +68,7 @@ _STREETS = tuple(
         rf"(?i:\bP\.?[ \t]?O\.?[ \t]*Box)[ \t]*\d+{_PLACE}",
         rf"\b{_TOWN}[ \t]*,[ \t]*(?:{_STATE})\b\.?[ \t]+{_ZIP}\b",
         rf"\b(?:{_CITY})[ \t]*,[ \t]*(?:{_STATE})\b",
+        _POSTCODE,
     )
 )
 _LOWER_STREET = re.compile(

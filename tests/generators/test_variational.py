@@ -92,7 +92,7 @@ def test_the_loss_is_the_plain_one():
         divergence.append(sum(part[place].sum() for part in parts))
     held = sum(max(0.5, part[:, channel].sum((1, 2)).mean()) for part in parts for channel in range(part.shape[1]))
     wanted = np.mean(absolute) + 0.7 * np.mean(edges) + 0.4 * 0.3 * held / 64
-    assert float(found["loss"]) == pytest.approx(wanted, rel=1e-5)
+    assert found["loss"].item() == pytest.approx(wanted, rel=1e-5)
     assert float(found["absolute"]) == pytest.approx(np.mean(absolute), rel=1e-5)
     assert float(found["divergence"]) == pytest.approx(np.mean(divergence), rel=1e-5)
     found["loss"].backward()

@@ -98,7 +98,7 @@ def kernel_by_loops(one, other, one_weights, other_weights):
 def test_kernel_distance_is_that_of_loops():
     one, other = random(9, 3), random(7, 3, seed=1) + 1
     weights = np.vstack([np.ones(9), np.arange(9)]), np.vstack([np.ones(7), np.arange(7) % 3])
-    found = kernels.kernel_distance(one, other, *weights)
+    found = kernels.kernel_distance(one, other, *weights, range(9), range(7))
     wanted = [kernel_by_loops(one, other, a, b) for a, b in zip(*weights, strict=True)]
     assert found == pytest.approx(wanted)
 
@@ -109,17 +109,26 @@ def test_kernel_distance_is_torchmetrics():
 
     one, other = random(30, 8), random(30, 8, seed=1) * 1.5
     wanted = float(poly_mmd(torch.from_numpy(one), torch.from_numpy(other)))
-    assert kernels.kernel_distance(one, other, *ones(one, other))[0] == pytest.approx(wanted)
+    assert kernels.kernel_distance(one, other, *ones(one, other), range(30), range(30))[0] == pytest.approx(wanted)
 
 
-def test_kernel_distance_of_equal_distributions_is_unbiased():
-    """Its mean over draws is 0 within four standard errors, though FID's is far above; and so over resamples."""
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_kernel_distance_of_equal_distributions_is_unbiased(each):
+    """Its mean over draws is 0 within four standard errors, though FID's is far above; and so over resamples.
+
+    Patients have `each` images that are alike.
+    """
+    patients = [str(patient) for patient in range(20) for _ in range(each)]
     values, spread = [], []
     for seed in range(60):
-        one, other = random(20, 4, seed=seed), random(20, 4, seed=1000 + seed)
-        values.append(kernels.kernel_distance(one, other, *ones(one, other))[0])
-        weights = [results.draw_weights([str(i) for i in range(20)], 20, seed, name) for name in "ab"]
-        spread.append(kernels.kernel_distance(one, other, *weights)[1:].mean())
+        one, other = (
+            np.repeat(random(20, 4, seed=start + seed), each, axis=0)
+            + 0.3 * random(20 * each, 4, seed=5000 + start + seed)
+            for start in (0, 1000)
+        )
+        values.append(kernels.kernel_distance(one, other, *ones(one, other), patients, patients)[0])
+        weights = [results.draw_weights(patients, 20, seed, name) for name in "ab"]
+        spread.append(kernels.kernel_distance(one, other, *weights, patients, patients)[1:].mean())
     for found in (values, spread):
         assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
 

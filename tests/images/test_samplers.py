@@ -9,7 +9,8 @@ import pytest
 
 from synvlp import cli, job, provenance
 from synvlp.images import partition, screen, synthesize
-from synvlp.models import gan, generator, vae
+from synvlp.models import device as devices
+from synvlp.models import gan, generator, samplers, vae
 from synvlp.models import pipeline as pipelines
 from synvlp.store import images, tables
 
@@ -87,6 +88,18 @@ def test_each_study_gets_an_image_of_its_own(whole):
 def test_samples_are_the_same_to_the_last_bit_for_any_number_of_shards(whole, prompts, generators, tmp_path, shards):
     kind, table = whole
     pd.testing.assert_frame_equal(drawn(tmp_path, prompts, generators[kind], shards), table)
+
+
+def test_what_is_known_of_a_prompt_does_not_depend_on_its_neighbours(whole, generators):
+    """To the bit: the longest prompt of a batch once decided how many tokens the others' attention summed over."""
+    import torch
+
+    kind, _ = whole
+    settings = synthesize.Settings(**QUICK)
+    sampler = samplers.open_sampler(generators[kind], settings, devices.prepare(settings))
+    longer = [" ".join(["left effusion"] * count) for count in range(2, 9)]
+    alone = sampler.embed(["left effusion"])[0]
+    assert all(torch.equal(sampler.embed(["left effusion", other])[0], alone) for other in longer)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])

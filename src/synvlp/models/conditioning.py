@@ -9,17 +9,18 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel
 
 
-def read(text_encoder: "CLIPTextModel", ids: Tensor) -> tuple[Tensor, Tensor]:
+def read(text_encoder: "CLIPTextModel", ids: Tensor, whole: bool = False) -> tuple[Tensor, Tensor]:
     """What a text encoder makes of token numbers, int (B, T), that end in one or more end tokens.
 
-    Columns that hold padding in every row are left out, which changes nothing: a token sees only those before it.
+    Columns that hold padding in every row are left out, which changes no more than last bits: a token sees only those
+    before it. `whole` keeps them, so that a text's states are the same to the bit, whatever the others are.
 
     Returns:
         states, float (B, T', W), zero after a text's end; which places hold the text, its end included, bool (B, T').
     """
     ends = (ids == text_encoder.config.eos_token_id).long()
     present = ends.cumsum(1) - ends == 0
-    longest = int(present.sum(1).max())
+    longest = ids.shape[1] if whole else int(present.sum(1).max())
     present = present[:, :longest]
     states = text_encoder(ids[:, :longest]).last_hidden_state
     return states * present[:, :, None], present

@@ -68,7 +68,7 @@ class Sampler:
         for rows in batches(len(ids), self.batch):
             full = torch.cat([ids[rows], ids[rows][:1].expand(self.batch - (rows.stop - rows.start), -1)])
             with devices.autocast(self.compute, self.device):
-                states, present = conditioning.read(self.text_encoder, full.to(self.device))
+                states, present = conditioning.read(self.text_encoder, full.to(self.device), whole=True)
             found = torch.cat([states.float(), present[:, :, None].float()], 2).cpu()
             made[rows, : found.shape[1]] = found[: rows.stop - rows.start]
         return made

@@ -114,9 +114,8 @@ def _runs(study: "Study", task: str | None = None) -> dict[str, list]:
 
 
 def _compare(study: "Study", w: Any) -> dict[str, Any]:
-    exclusive = [
-        name for name in study.datasets("classification") if study.parts.tasks.datasets[name].kind == "exclusive"
-    ]
+    sets = study.parts.tasks.datasets  # zero-shot asks of another set's classes
+    exclusive = [name for name in study.datasets() if getattr(sets[study.base(name)], "kind", "") == "exclusive"]
     part = study.parts.tables
     chosen = {"tasks": [run["task"] for run in study.runs()], "exclusive": exclusive}
     more = sources.contrasts(part.ablations, part.compare.reference)

@@ -49,7 +49,7 @@ def answers(frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
 def caveats(frame: pd.DataFrame) -> str:
     """How far the intervals and verdicts reach."""
-    runs = frame["runs"]
+    runs = frame.loc[frame["method"] != names.CHANCE, "runs"]
     ran = str(runs.min()) if runs.min() == runs.max() else f"{runs.min()} to {runs.max()}"
     text = (
         "Intervals show how the figures would move with other test patients. They do not show how they would move "

@@ -188,8 +188,9 @@ def _legend(points: pd.DataFrame, reference: str, fitted: bool) -> str:
     counted = points.loc[points["role"] == "reference", "pairs"]
     if len(counted):
         said.append(f"Line and band: {reference}, {_grouped(counted.iloc[0])} pairs.")
-    if (points["role"] == "baseline").any():
-        said.append("Dotted: without pre-training.")
+    baselines = points.loc[points["role"] == "baseline", "method"]
+    if len(baselines):
+        said.append("Dotted: chance." if (baselines == names.CHANCE).all() else "Dotted: without pre-training.")
     text = " ".join(said)
     if fitted:
         text += (

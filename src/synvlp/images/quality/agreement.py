@@ -116,7 +116,9 @@ def findings(
         for label, values in zip(names, parts, strict=True)
     ]
     if names:
-        means = [np.mean([values[place] for values in parts], axis=0) for place in (0, 1)]
+        # A resample without one class of a rare finding is the mean of the others, as in the tables.
+        stacks = (np.ma.masked_invalid([values[place] for values in parts]) for place in (0, 1))
+        means = [stack.mean(axis=0).filled(np.nan) for stack in stacks]
         both = map(results.estimate, means, map(len, (drawn, heldout)))
         measures.insert(0, results.Measure("auroc", "", "mean of findings", *both, kind="ceiling"))
     job.log.info("%d findings measured, %d left out", len(names), len(left_out))

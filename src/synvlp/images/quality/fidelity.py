@@ -101,7 +101,9 @@ def figures(real: sets.ImageSet, other: sets.ImageSet, settings: Settings) -> di
     if settings.extrapolate:
         generator = np.random.default_rng(seed_of(settings.seed, "subsets"))
         found["fid_infinity"] = np.array([gaussians.extrapolated(real.features, other.features, generator)])
-    found["kid"] = kernels.kernel_distance(real.features, other.features, weights, other_weights)
+    found["kid"] = kernels.kernel_distance(
+        real.features, other.features, weights, other_weights, real.patients, other.patients
+    )
     near = manifolds.neighbourhoods(real.features, other.features, settings.neighbours)
     found |= {
         "precision": results.weighted_mean(near.precise, other_weights),
